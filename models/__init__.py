@@ -1,0 +1,15 @@
+"""The zoo's models: Pyro programs as frozen records of hyperparameters. `FAMILIES` is the table of them all."""
+
+from models.base import Data, Family, Model
+from models.beta_bernoulli import BetaBernoulli
+from models.columns import Table
+from models.errors import InputError
+from models.logistic_regression import LogisticRegression
+from models.priors import Prior
+
+FAMILIES: dict[str, type[Family]] = {
+    "beta_bernoulli": BetaBernoulli,
+    "logistic_regression": LogisticRegression,
+}
+
+__all__ = ["FAMILIES", "BetaBernoulli", "Data", "Family", "InputError", "LogisticRegression", "Model", "Prior", "Table"]

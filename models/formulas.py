@@ -1,0 +1,114 @@
+"""Formulas (`y ~ x1 + scale(x2) + C(g)`) through formulaic, with every fault named by column and row.
+
+A formula is code of the user's, as in R: formulaic evaluates the functions it names.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from models.columns import Table, as_numbers, is_missing
+from models.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from formulaic.formula import StructuredFormula
+
+WHERE = "model.formula"
+EXAMPLE = "write it like `y ~ x1 + scale(x2) + C(g)`"
+
+
+class Design(NamedTuple):
+    """The right side of a formula: names of its columns, float64 `(rows, terms)`, and whether it has an intercept
+    (not a column)."""
+
+    terms: list[str]
+    matrix: np.ndarray
+    intercept: bool
+
+
+def parse(formula: str, table: Table) -> StructuredFormula:
+    """The formula's two sides; `.` on the right stands for every column that the left does not name."""
+    from formulaic import Formula
+    from formulaic.errors import FormulaicError
+
+    sides = formula.split("~")
+    if len(sides) != 2 or not sides[0].strip():
+        raise InputError(WHERE, f"must be `outcome ~ predictors`, got {formula!r}", EXAMPLE)
+    try:
+        parsed = Formula.from_spec(formula, context={"__formulaic_variables_available__": list(table.columns)})
+    except (FormulaicError, SyntaxError) as error:
+        raise InputError(WHERE, f"{sentence(error)}, got {formula!r}", EXAMPLE) from error
+    # formulaic gives a bare tuple of formulas where a side has parts (`y ~ x | g`)
+    if isinstance(parsed.rhs, tuple) or isinstance(parsed.lhs, tuple):
+        raise InputError(WHERE, f"`|` has no meaning here, got {formula!r}", EXAMPLE)
+    return parsed
+
+
+def outcome(formula: str, table: Table) -> str:
+    """The name on the left side, which must be one column as it is; whether the table has it, `Table` asks."""
+    left = [str(term) for term in parse(formula, table).lhs]
+    if len(left) != 1:
+        raise InputError(WHERE, f"must have one outcome on the left of `~`, got {len(left)}", EXAMPLE)
+    return left[0].strip("`")
+
+
+def design(formula: str, table: Table) -> Design:
+    """The predictors as numbers; labels become indicator columns, the first level (by order) being the reference."""
+    import pandas
+    from formulaic.errors import FormulaicError
+
+    right = parse(formula, table).rhs
+    left = outcome(formula, table)
+    names = {quoted or bare for quoted, bare in re.findall(r"`([^`]+)`|([^\W\d]\w*)", str(right))}
+    used = [name for name in table.columns if name in names]
+    if left in used:
+        raise InputError(
+            WHERE, f"the outcome `{left}` is also a predictor, got {formula!r}", "take it out of the right side"
+        )
+    frame = pandas.DataFrame({name: checked(table, name) for name in used}, index=range(table.num_rows))
+    try:
+        # what is not finite is refused below, with its row
+        with np.errstate(all="ignore"):
+            matrix = right.get_model_matrix(frame, context={}, na_action="ignore")
+    except (FormulaicError, ValueError, TypeError, SyntaxError) as error:
+        unknown = re.search(r"name '(\w+)' is not defined|`([^`]+)` is not present", str(error))
+        if unknown is not None:
+            name = unknown[1] or unknown[2]
+            raise InputError(
+                WHERE, f"`{name}` is not a column of {table.origin}", did_you_mean(name, table.columns)
+            ) from error
+        raise InputError(WHERE, f"{sentence(error)}, got {formula!r}", EXAMPLE) from error
+    intercept = "Intercept" in matrix.columns
+    columns = matrix.drop(columns="Intercept") if intercept else matrix
+    values = columns.to_numpy(dtype=float)
+    for position, term in enumerate(columns.columns):
+        bad = ~np.isfinite(values[:, position])
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise InputError(
+                f"{table.origin}, term `{term}`, row {row + 1}",
+                f"must be finite, got {values[row, position]}",
+                "correct the row or the formula",
+            )
+    return Design([str(name) for name in columns.columns], values, intercept)
+
+
+def checked(table: Table, name: str) -> np.ndarray:
+    """A predictor: all numbers, or all labels; empty cells and infinities are refused."""
+    column = table.column(name)
+    missing = is_missing(column)
+    table.refuse(name, missing, "must not be empty", "fill the cell in or leave the row out")
+    numeric = ~np.isnan(as_numbers(column))
+    if numeric.any():
+        table.refuse(name, ~numeric, "must be a number like the column's other rows", "correct the value")
+        return table.number(name)
+    return column.astype(str)
+
+
+def sentence(error: Exception) -> str:
+    """The first line of a library's message, without colour codes and full stop."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip().split("\n")[0]
+    return text.rstrip(".") or type(error).__name__
