@@ -1,0 +1,163 @@
+"""A conditioned Pyro program as a log density with gradient on unconstrained space: `z (rows, D) -> (rows,), (rows,
+D)`.
+
+The program is traced once into a flat graph of tensor operations (`make_fx` over autograd), which is free of Pyro's
+per-call cost; rows (chains, particles, restarts) are batched by `torch.vmap` of that graph. Data enter as arguments of
+the graph. Every backend that needs gradients is written against this and nothing else.
+
+Change of variables: with z = T^{-1}(theta) site by site, log p(z) = log p(theta, y) + log |det dT/dz|.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.distributions import Transform, biject_to
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from inference.program import Program, Site
+from models.errors import InputError
+
+Graph = Callable[..., tuple[Tensor, Tensor]]
+
+
+class Block(NamedTuple):
+    """Where a site lives in the unconstrained vector: its transform, the slice, and the shape inside the slice."""
+
+    site: Site
+    transform: Transform
+    part: slice
+    shape: tuple[int, ...]
+
+
+class LogDensity:
+    """The log density of a program's latent sites given its data, up to the evidence.
+
+    size: D, the length of the unconstrained vector; sites lie in it in the order of the program.
+    jacobian=False leaves log |det dT/dz| out: its maximum is the mode on the sites' own scale.
+    untraced: why the program could not be traced and batched, None where it was; rows then run one by one.
+    evaluations: gradients computed so far, one for each row.
+    """
+
+    def __init__(self, program: Program, jacobian: bool = True) -> None:
+        self.program, self.jacobian = program, jacobian
+        self.blocks: list[Block] = []
+        start = 0
+        for site in program.latent:
+            transform = biject_to(site.support)
+            shape = tuple(transform.inverse_shape(torch.Size(site.shape)))
+            stop = start + math.prod(shape)
+            self.blocks.append(Block(site, transform, slice(start, stop), shape))
+            start = stop
+        self.size = start
+        self.evaluations = 0
+        self.untraced: str | None = None
+        tensors = {**{key: v for key, v in program.inputs.items() if isinstance(v, Tensor)}, **program.values}
+        # make_fx merges arguments that are one tensor: two names for the same column must stay two
+        self._data = [value.clone() for value in tensors.values()]
+        self._names = list(tensors)
+        self._graph: Graph = self._traced()
+        self._batched: Graph = torch.vmap(self._graph, in_dims=(0, *[None] * len(self._data)))
+        if self.untraced is None:
+            try:
+                self._batched(torch.zeros(1, self.size), *self._data)
+            except RuntimeError as error:
+                # a mask that depends on latent values has a graph, but no batching rule
+                self.untraced = first_line(error)
+
+    def one(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Log density, a scalar, and gradient `(D,)` at `z (D,)`."""
+        self.evaluations += 1
+        try:
+            return self._graph(z, *self._data)
+        except torch.linalg.LinAlgError:
+            # a trial step may make a matrix that has no factor: there is no density there
+            return torch.tensor(-torch.inf), torch.full_like(z, torch.nan)
+
+    def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Log density `(rows,)` and gradient `(rows, D)` at `z (rows, D)`."""
+        if self.untraced is None:
+            try:
+                found = self._batched(z, *self._data)
+            except torch.linalg.LinAlgError:
+                pass  # one bad row spoils the batch: find it row by row
+            else:
+                self.evaluations += len(z)
+                return found
+        values, gradients = zip(*(self.one(row) for row in z), strict=True)
+        return torch.stack(values), torch.stack(gradients)
+
+    def hessian(self, z: Tensor) -> Tensor:
+        """Second derivatives of the log density at `z (D,)`, `(D, D)`, symmetric."""
+        matrix = torch.autograd.functional.hessian(lambda point: self._value(point, self._data), z)
+        return (matrix + matrix.T) / 2
+
+    def constrain(self, z: Tensor) -> dict[str, Tensor]:
+        """Named values on the sites' own scale, `(*batch, *shape)`, from `z (*batch, D)`."""
+        return {b.site.name: b.transform(z[..., b.part].reshape((*z.shape[:-1], *b.shape))) for b in self.blocks}
+
+    def unconstrain(self, values: Mapping[str, Tensor]) -> Tensor:
+        """The inverse of `constrain`, `(*batch, D)`."""
+        parts = []
+        for b in self.blocks:
+            value = values[b.site.name]
+            batch = value.shape[: value.dim() - len(b.site.shape)]
+            parts.append(b.transform.inv(value).reshape((*batch, b.part.stop - b.part.start)))
+        return torch.cat(parts, dim=-1)
+
+    def start(self, generator: torch.Generator, tries: int = 100) -> Tensor:
+        """A starting point `(D,)`, uniform on (-2, 2) as in Stan, where density and gradient are finite.
+
+        InputError names site, row and value of the first term that is not finite, where no try succeeds.
+        """
+        for _ in range(tries):
+            z = torch.rand(self.size, generator=generator) * 4 - 2
+            value, gradient = self.one(z)
+            if bool(torch.isfinite(value)) and bool(torch.isfinite(gradient).all()):
+                return z
+        fault = self.program.first_fault(self.constrain(z)) or "the gradient is not finite though every term is"
+        raise InputError(
+            f"{self.program.name}: no starting point in {tries} tries",
+            fault,
+            "check priors, data and the program at that value",
+        )
+
+    def _value(self, z: Tensor, data: list[Tensor]) -> Tensor:
+        named = dict(zip(self._names, data, strict=True))
+        latents: dict[str, Tensor] = {}
+        correction: Any = 0.0
+        for block in self.blocks:
+            free = z[block.part].reshape(block.shape)
+            latents[block.site.name] = value = block.transform(free)
+            if self.jacobian:
+                correction = correction + block.transform.log_abs_det_jacobian(free, value).sum()
+        inputs = {key: named.get(key, value) for key, value in self.program.inputs.items()}
+        values = {key: named[key] for key in self.program.values}
+        program = Program(self.program.name, self.program.model, inputs, values, (), (), ())
+        return program.log_joint(latents) + correction
+
+    def _value_and_gradient(self, z: Tensor, *data: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            z = z.detach().requires_grad_()
+            value = self._value(z, list(data))
+            (gradient,) = torch.autograd.grad(value, z)
+        return value.detach(), gradient
+
+    def _traced(self) -> Graph:
+        try:
+            graph = make_fx(self._value_and_gradient)(torch.zeros(self.size), *self._data)
+        except RuntimeError as error:
+            # a program whose path depends on its values has no single graph; it still has a density
+            self.untraced = first_line(error)
+            return self._value_and_gradient
+        graph.graph.eliminate_dead_code()
+        graph.recompile()
+        return graph
+
+
+def first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

@@ -1,0 +1,287 @@
+"""Exact inference: a posterior whose form is recognised from gradients and proved by certificate, in any program.
+
+For a latent site z whose prior has a conjugate form, the gradient of the log joint is linear in a few known functions
+of z, with the posterior's own parameters as coefficients:
+
+    Beta       d log p / dz = (a - 1) / z - (b - 1) / (1 - z)
+    Gamma      d log p / dz = (a - 1) / z - b
+    InvGamma   d log p / dz = -(a + 1) / z + b / z^2
+    Normal     d log p / dz = h - L z           (all normal sites jointly where they are correlated: L a matrix)
+    Dirichlet  d log p / dz_k = (a_k - 1) / z_k + c
+
+so evaluations at two points give the parameters of a candidate q, whatever the program looks like inside. The
+candidate is then held to the identity log p(z, y) - log q(z) = log p(y) at fresh random points: where the left side is
+one and the same number, q is the posterior and the number is the log evidence. (Hoffman, Johnson & Tran 2018,
+"Autoconj", recognise conjugacy symbolically; the certificate needs no symbols.)
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.distributions import biject_to
+
+from inference.conjugate import FAMILIES, Family, Normal, Parameters
+from inference.posterior import Posterior
+from inference.predict import deterministics
+from inference.program import Program, Site, distribution_name, refuse_discrete
+from inference.progress import Progress
+from inference.settings import Exact
+from models.errors import InputError
+
+FRESH_POINTS = 6
+TOLERANCE = 1e-10  # of the log joint's size: sums of many terms round at about 1e-15 of it
+MOST_JOINT_NORMALS = 2000
+
+
+class Unproved(Exception):
+    """The candidate is not the posterior; `refusal` finds out why."""
+
+
+def run(settings: Exact, program: Program, progress: Progress) -> Posterior:
+    """The posterior with analytic marginals, its log evidence, and independent draws; InputError names the site
+    in the way."""
+    began = time.perf_counter()
+    refuse_discrete("exact", program)
+    for site in program.latent:
+        if family_of(site) is None:
+            raise InputError(
+                f"`exact` cannot fit {program.name}",
+                f"site `{site.name}` ({site.distribution}) has no conjugate form",
+                "use `nuts` or `svi`",
+            )
+    try:
+        candidate = Candidate.recognise(program, joint=False)
+        log_evidence = candidate.prove()
+    except Unproved:
+        try:
+            candidate = Candidate.recognise(program, joint=True)
+            log_evidence = candidate.prove()
+        except Unproved:
+            raise refusal(program) from None
+    proved = time.perf_counter()
+    shape = (settings.num_chains, settings.num_samples)
+    draws = candidate.sample(shape[0] * shape[1])
+    draws |= deterministics(program, draws)
+    progress("exact", 1, 1, "proved")
+    return Posterior(
+        backend="exact",
+        draws={name: value.numpy().reshape(*shape, *value.shape[1:]) for name, value in draws.items()},
+        dims=program.dims,
+        marginals={site.name: family.marginal(candidate.parameters[site.name]) for site, family in candidate.sites()},
+        facts={"log_evidence": log_evidence, "estimates": candidate.estimates()},
+        seconds={"setup": proved - began, "warmup": 0.0, "sampling": time.perf_counter() - proved},
+    )
+
+
+def family_of(site: Site) -> Family | None:
+    """The conjugate form of a site's prior; a uniform on the unit interval is a beta(1, 1)."""
+    if site.distribution == "Uniform":
+        support: Any = site.support
+        unit = bool(
+            torch.all(torch.as_tensor(support.lower_bound) == 0) & torch.all(torch.as_tensor(support.upper_bound) == 1)
+        )
+        return FAMILIES["Beta"] if unit else None
+    return FAMILIES.get(site.distribution)
+
+
+def points(program: Program, centre: float = 0.0) -> dict[str, Tensor]:
+    """A random point inside every site's support, about `centre` on the unconstrained scale."""
+    values = {}
+    for site in program.latent:
+        transform = biject_to(site.support)
+        values[site.name] = transform(centre + 0.5 * torch.randn(transform.inverse_shape(torch.Size(site.shape))))
+    return values
+
+
+def gradients(program: Program, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Gradient of the log joint by every latent site, on the site's own scale."""
+    free = {name: value.detach().requires_grad_() for name, value in values.items()}
+    # 0 times the values: a program need not mention them in a density (a uniform prior does not)
+    total = program.log_joint(free) + sum(0.0 * value.sum() for value in free.values())
+    return dict(zip(free, torch.autograd.grad(total, list(free.values())), strict=True))
+
+
+def own_slope(fn: Any, value: Tensor) -> Tensor:
+    """Gradient of a distribution's log density at `value`, 0 where it is flat."""
+    free = value.detach().requires_grad_()
+    return torch.autograd.grad(fn.log_prob(free).sum() + 0.0 * free.sum(), free)[0]
+
+
+class Candidate:
+    """A product of conjugate forms over the sites of a program, with normal sites joined where `joint` is set."""
+
+    def __init__(self, program: Program, parameters: Mapping[str, Parameters]) -> None:
+        self.program, self.parameters = program, dict(parameters)
+        self.joint: tuple[list[Site], Tensor, Tensor] | None = None
+
+    @classmethod
+    def recognise(cls, program: Program, joint: bool) -> Candidate:
+        """Read every site's parameters off gradients at two points; Unproved where they are no parameters at all."""
+        low, high = points(program, -1.0), points(program, 1.0)
+        slopes = gradients(program, low), gradients(program, high)
+        candidate = cls(program, {})
+        for site, family in candidate.sites():
+            at = torch.stack([low[site.name], high[site.name]])
+            candidate.parameters[site.name] = family.solve(
+                at, torch.stack([slopes[0][site.name], slopes[1][site.name]])
+            )
+        normal = [site for site, family in candidate.sites() if isinstance(family, Normal)]
+        if joint and sum(int(np.prod(site.shape)) for site in normal) <= MOST_JOINT_NORMALS and normal:
+            candidate.join(normal, low)
+        if not all(family.proper(candidate.parameters[site.name]) for site, family in candidate.sites()):
+            raise Unproved
+        return candidate
+
+    def sites(self) -> list[tuple[Site, Family]]:
+        return [(site, family) for site in self.program.latent if (family := family_of(site)) is not None]
+
+    def join(self, sites: list[Site], elsewhere: Mapping[str, Tensor]) -> None:
+        """One normal over all elements of `sites`: h is the gradient at 0, column j of L its change along element j."""
+        sizes = [int(np.prod(site.shape)) for site in sites]
+
+        def slope(flat: Tensor) -> Tensor:
+            parts = {site.name: part.reshape(site.shape) for site, part in zip(sites, flat.split(sizes), strict=True)}
+            found = gradients(self.program, {**elsewhere, **parts})
+            return torch.cat([found[site.name].reshape(-1) for site in sites])
+
+        origin = slope(torch.zeros(sum(sizes)))
+        precision = torch.stack([origin - slope(axis) for axis in torch.eye(sum(sizes))])
+        precision = (precision + precision.T) / 2
+        factor, failed = torch.linalg.cholesky_ex(precision)
+        if bool(failed):
+            raise Unproved
+        mean = torch.cholesky_solve(origin[:, None], factor)[:, 0]
+        mean = mean + torch.cholesky_solve(slope(mean)[:, None], factor)[:, 0]  # what rounding has left of the gradient
+        covariance = torch.cholesky_inverse(factor)
+        self.joint = sites, mean, factor
+        for site, centre, spread in zip(sites, mean.split(sizes), covariance.diagonal().split(sizes), strict=True):
+            self.parameters[site.name] = Parameters(
+                centre.reshape(site.shape) / spread.reshape(site.shape), 1 / spread.reshape(site.shape)
+            )
+
+    def sample(self, num: int) -> dict[str, Tensor]:
+        """Independent draws, `(num, *shape)` by site."""
+        draws = {
+            site.name: family.distribution(self.parameters[site.name]).sample((num,)) for site, family in self.sites()
+        }
+        if self.joint is not None:
+            sites, mean, factor = self.joint
+            flat = mean + torch.linalg.solve_triangular(factor, torch.randn(num, len(mean)), upper=False, left=False)
+            parts = flat.split([int(np.prod(site.shape)) for site in sites], dim=1)
+            draws |= {site.name: part.reshape(num, *site.shape) for site, part in zip(sites, parts, strict=True)}
+        return draws
+
+    def log_prob(self, values: Mapping[str, Tensor]) -> float:
+        """log q at one point."""
+        joined = {site.name for site in self.joint[0]} if self.joint is not None else set()
+        total = sum(
+            family.distribution(self.parameters[site.name]).log_prob(values[site.name]).sum().item()
+            for site, family in self.sites()
+            if site.name not in joined
+        )
+        if self.joint is not None:
+            sites, mean, factor = self.joint
+            flat = torch.cat([values[site.name].reshape(-1) for site in sites])
+            # written with the precision's own factor: predictors far from centred make the covariance near singular
+            scaled = factor.T @ (flat - mean)
+            total += (factor.diagonal().log().sum() - (scaled @ scaled + len(mean) * math.log(2 * math.pi)) / 2).item()
+        return float(total)
+
+    def prove(self) -> float:
+        """The log evidence; Unproved unless log p(z, y) - log q(z) is one number at fresh points, near the
+        posterior and away."""
+        near = self.sample(FRESH_POINTS)
+        fresh = [{name: value[i] for name, value in near.items()} for i in range(FRESH_POINTS)]
+        away = [points(self.program) for _ in range(FRESH_POINTS)]
+        log_joint = np.array([self.program.log_joint(point).item() for point in fresh + away])
+        ratio = log_joint - np.array([self.log_prob(point) for point in fresh + away])
+        log_evidence = ratio[:FRESH_POINTS].mean()
+        # each point is held to its own size: far away the log joint may be huge, and say little about the posterior
+        size = np.maximum(np.abs(log_joint), max(10.0, np.abs(log_joint[:FRESH_POINTS]).max()))
+        if not np.isfinite(ratio).all() or (np.abs(ratio - log_evidence) > TOLERANCE * size).any():
+            raise Unproved
+        return float(log_evidence)
+
+    def estimates(self) -> dict[str, dict[str, float | None]]:
+        """Maximum likelihood, mode and mean of every element on its own scale, and the weights of prior and
+        data, by variable."""
+        names = Posterior(
+            "exact", {site.name: np.zeros((1, 1, *site.shape)) for site in self.program.latent}, self.program.dims
+        )
+        low, high = points(self.program, -1.0), points(self.program, 1.0)
+        table: dict[str, dict[str, float | None]] = {}
+        trace = self.program.trace(low)
+        for site, family in self.sites():
+            # the prior as it stands with all other sites held where they are
+            at = torch.stack([low[site.name], high[site.name]])
+            prior = family.solve(at, torch.stack([own_slope(trace.nodes[site.name]["fn"], value) for value in at]))
+            rows = family.estimates(prior, self.parameters[site.name])
+            if self.joint is not None and site in self.joint[0]:
+                # the likelihood's own maximum needs all joined elements at once; only their means are elementwise
+                rows |= dict.fromkeys(("mle", "data_weight"), np.full(site.shape, np.nan))
+            for index, variable in names.elements(site.name):
+                table[variable] = {key: finite(value[index]) for key, value in rows.items()}
+        return table
+
+
+def finite(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def refusal(program: Program) -> InputError:
+    """Why there is no certificate: a site not conjugate given the others, or two sites that are conjugate only
+    one at a time."""
+    others = points(program)
+    for site in program.latent:
+        family = family_of(site)
+        assert family is not None
+        if not conjugate_alone(program, site, family, others):
+            against = dependents(program, site, others)
+            rule = f"site `{site.name}` ({site.distribution}) is not conjugate to {against}"
+            return InputError(f"`exact` cannot fit {program.name}", rule, "use `nuts` or `svi`")
+    names = " and ".join(f"`{site.name}`" for site in program.latent)
+    rule = f"sites {names} are conjugate one at a time, but dependent on each other in the posterior"
+    return InputError(f"`exact` cannot fit {program.name}", rule, "use `nuts` or `svi`")
+
+
+def conjugate_alone(program: Program, site: Site, family: Family, others: Mapping[str, Tensor]) -> bool:
+    """Whether the gradient by `site` has its family's form with all other sites fixed, element by element or
+    jointly normal."""
+    if isinstance(family, Normal):
+        # linear in z: the change along a step is the same from two different starting points
+        step, here, there = (points(program, centre)[site.name] for centre in (0.0, -1.0, 1.0))
+        changes = [
+            gradients(program, {**others, site.name: z + step})[site.name]
+            - gradients(program, {**others, site.name: z})[site.name]
+            for z in (here, there)
+        ]
+        return bool(torch.allclose(changes[0], changes[1], rtol=1e-8, atol=1e-8 * float(changes[0].abs().max() + 1)))
+    values = [points(program, centre)[site.name] for centre in (-1.0, 1.0, 0.0, 0.5)]
+    slopes = [gradients(program, {**others, site.name: value})[site.name] for value in values]
+    first = family.solve(torch.stack(values[:2]), torch.stack(slopes[:2]))
+    second = family.solve(torch.stack(values[2:]), torch.stack(slopes[2:]))
+    return all(
+        torch.allclose(a, b, rtol=1e-6, atol=1e-6) for a, b in zip(first, second, strict=True)
+    ) and family.proper(first)
+
+
+def dependents(program: Program, site: Site, values: Mapping[str, Tensor]) -> str:
+    """The sites whose density changes with `site`, itself aside: `y` (Bernoulli with logits)."""
+    free = {name: value.detach().requires_grad_(name == site.name) for name, value in values.items()}
+    trace = program.trace(free)
+    trace.compute_log_prob()
+    found = []
+    for other in (*program.latent, *program.observed):
+        term = trace.nodes[other.name]["log_prob_sum"]
+        if other.name != site.name and term.requires_grad:
+            fn = trace.nodes[other.name]["fn"]
+            logits = " with logits" if "logits" in vars(fn) else ""
+            found.append(f"`{other.name}` ({distribution_name(fn)}{logits})")
+    return " and ".join(found) or "its own prior"
