@@ -1,0 +1,154 @@
+"""Checks: what a run must keep to be trusted, each a number held to a threshold of the config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.results import Check
+from experiments.settings import Checks
+from inference import arviz_bridge
+from inference.posterior import Posterior
+
+Summary = Mapping[str, Mapping[str, float | None]]
+
+# weights p / q that vary less than this need no correction, whatever the shape of their tail
+ALIKE = 0.95
+
+
+class Reading(NamedTuple):
+    """A number that a posterior was found to have, whether it keeps its threshold, and what that means."""
+
+    value: float | None
+    passed: bool
+    message: str
+
+
+def worst(summary: Summary, key: str, pick: Callable[..., str]) -> tuple[float | None, str]:
+    """The extreme value of a column of the summary and the variable that has it; not-a-number counts as the worst."""
+    found = {name: row[key] for name, row in summary.items() if row[key] is not None}
+    for name, value in found.items():
+        if value is None or np.isnan(value):
+            return None, name
+    if not found:
+        return None, ""
+    name = pick(found, key=found.__getitem__)
+    return found[name], name
+
+
+def r_hat(posterior: Posterior, summary: Summary, threshold: Any) -> Reading | None:
+    if not posterior.dependent:
+        return None
+    value, name = worst(summary, "r_hat", max)
+    passed = value is not None and value <= threshold
+    return Reading(
+        value,
+        passed,
+        f"largest R-hat {shown(value)} (`{name}`)"
+        + ("" if passed else ": chains disagree; run longer, or look at the trace plots"),
+    )
+
+
+def ess(kind: str) -> Callable[[Posterior, Summary, Any], Reading | None]:
+    def reading(posterior: Posterior, summary: Summary, threshold: Any) -> Reading | None:
+        if not posterior.dependent:
+            return None
+        value, name = worst(summary, f"ess_{kind}", min)
+        passed = value is not None and value >= threshold
+        return Reading(
+            value,
+            passed,
+            f"smallest {kind} ESS {shown(value)} (`{name}`)"
+            + ("" if passed else ": too few effective draws; raise num_samples"),
+        )
+
+    return reading
+
+
+def divergences(posterior: Posterior, summary: Summary, threshold: Any) -> Reading | None:
+    if "diverging" not in posterior.sample_stats:
+        return None
+    count = int(posterior.sample_stats["diverging"].sum())
+    passed = count <= threshold
+    return Reading(
+        count,
+        passed,
+        f"{count} divergent transition{'s' * (count != 1)}"
+        + ("" if passed else ": the sampler missed a region; raise target_accept_prob or reparametrise"),
+    )
+
+
+def e_bfmi(posterior: Posterior, summary: Summary, threshold: Any) -> Reading | None:
+    if "energy" not in posterior.sample_stats:
+        return None
+    values = arviz_bridge.e_bfmi(posterior.sample_stats["energy"])
+    value = float(values.min())
+    passed = bool(value >= threshold)
+    return Reading(
+        value,
+        passed,
+        f"smallest E-BFMI {value:.2f} (chain {int(values.argmin())})"
+        + ("" if passed else ": momentum resampling explores slowly; reparametrise heavy tails"),
+    )
+
+
+def k_hat(posterior: Posterior, summary: Summary, threshold: Any) -> Reading | None:
+    if "k_hat" not in posterior.facts:
+        return None
+    value, share = posterior.facts["k_hat"], posterior.facts["importance_efficiency"]
+    message = f"Pareto k-hat of the guide {value:.2f}, importance weights {share:.0%} efficient"
+    if value <= threshold:
+        return Reading(value, True, message)
+    if share >= ALIKE:
+        return Reading(value, True, message + ": k-hat has no scale, and weights so nearly equal need no correction")
+    return Reading(value, False, message + ": the guide is not the posterior; use another guide or nuts")
+
+
+def plateau(posterior: Posterior, summary: Summary, threshold: Any) -> Reading | None:
+    if "elbo_plateau" not in posterior.facts:
+        return None
+    reached = bool(posterior.facts["elbo_plateau"])
+    steps = posterior.facts["steps"]
+    return Reading(
+        float(reached),
+        reached or not threshold,
+        f"the ELBO {'is on a plateau' if reached else 'still rises'} after {steps} steps"
+        + ("" if reached else "; raise max_steps"),
+    )
+
+
+def non_finite(posterior: Posterior, summary: Summary, threshold: Any) -> Reading | None:
+    bad = {name: int((~np.isfinite(draws)).sum()) for name, draws in posterior.draws.items()}
+    count = sum(bad.values())
+    names = ", ".join(f"`{name}`" for name, number in bad.items() if number)
+    return Reading(
+        count, count == 0, "every draw is finite" if count == 0 else f"{count} values are not finite ({names})"
+    )
+
+
+# name in the report -> the setting that holds the threshold (None: always held to zero), how to read the number
+CHECKS: dict[str, tuple[str | None, Callable[[Posterior, Summary, Any], Reading | None]]] = {
+    "R-hat": ("max_r_hat", r_hat),
+    "bulk ESS": ("min_ess", ess("bulk")),
+    "tail ESS": ("min_ess", ess("tail")),
+    "divergences": ("max_divergences", divergences),
+    "E-BFMI": ("min_e_bfmi", e_bfmi),
+    "k-hat": ("max_k_hat", k_hat),
+    "ELBO plateau": ("elbo_plateau", plateau),
+    "non-finite values": (None, non_finite),
+}
+
+
+def judge(posterior: Posterior, summary: Summary, thresholds: Checks) -> Iterator[Check]:
+    """Every check that means something for this posterior and is not switched off."""
+    for name, (setting, read) in CHECKS.items():
+        threshold = 0 if setting is None else getattr(thresholds, setting)
+        reading = None if threshold is None else read(posterior, summary, threshold)
+        if reading is not None:
+            yield Check(name, posterior.backend, reading.value, threshold, reading.passed, reading.message)
+
+
+def shown(value: float | None) -> str:
+    return "is not a number" if value is None else f"{value:.4g}"

@@ -1,0 +1,106 @@
+"""From a validated config to what inference takes: the model, its data, and, where they were simulated, the truth."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from experiments.config import Experiment, ProgramConfig
+from experiments.datasets import load_table, simulate_table
+from experiments.programs import load_program, program_data
+from inference.streams import stream
+from models.base import Data, Family
+from models.columns import Table
+from models.errors import InputError
+
+if TYPE_CHECKING:
+    from experiments.settings import SimulateConfig
+
+
+class Prepared(NamedTuple):
+    """model: the program, called with `data.inputs`. truth: simulated parameters by site, empty for real data."""
+
+    model: Any
+    data: Data
+    truth: Mapping[str, np.ndarray]
+
+
+def prepare(experiment: Experiment) -> Prepared:
+    """Load and check the data against the model; InputError names file, column and row. No inference."""
+    simulate = experiment.data.simulate
+    table = read_table(experiment)
+    if isinstance(experiment.model, ProgramConfig):
+        model = load_program(experiment.model, experiment.where)
+        outcomes = experiment.data.observed
+        if not outcomes:
+            raise InputError(experiment.where("data"), "names no observed site", "add for instance `observed: [y]`")
+        data = from_program(experiment, experiment.model, model, table, [] if simulate else outcomes)
+    else:
+        assert table is not None
+        model, outcomes = experiment.model, list(experiment.model.outcomes)
+        data = from_family(experiment, experiment.model, table)
+    prepared = Prepared(model, data, {}) if simulate is None else simulated(model, data, outcomes, simulate, stream(experiment.seed, "data"), experiment.where)
+    if isinstance(experiment.model, ProgramConfig):
+        refuse_misfit(model, prepared.data)
+    return prepared
+
+
+def refuse_misfit(model: Callable[..., Any], data: Data) -> None:
+    """Run a user's program once: its arguments, sites and shapes must fit the data. A family's always do."""
+    from inference.program import faults_of, read
+    from inference.streams import workspace
+
+    with workspace(0), faults_of(model):
+        read(model, data)
+
+
+def read_table(experiment: Experiment) -> Table | None:
+    """The rows as columns; None for a program whose data are all inline values, which need not be columns."""
+    config = experiment.data
+    if config.simulate is not None:
+        return simulate_table(config.simulate, stream(experiment.seed, "covariates"))
+    if isinstance(experiment.model, ProgramConfig):
+        if config.path is None and config.bundled is None:
+            return None
+        config = dataclasses.replace(config, values=None)
+    return load_table(config, experiment.folder, experiment.where)
+
+
+def from_family(experiment: Experiment, family: Family, table: Table) -> Data:
+    """The family's data; names on the left of `data.columns` are the family's words, or a formula's."""
+    try:
+        return family.data(table, observed=experiment.data.simulate is None)
+    except InputError as error:
+        if error.where.startswith("model."):
+            raise InputError(experiment.where(error.where), error.rule, error.remedy) from error
+        raise
+
+
+def from_program(
+    experiment: Experiment, config: ProgramConfig, model: Callable[..., Any], table: Table | None, outcomes: list[str]
+) -> Data:
+    """The program's data; a function's settings are inputs like the others, a class has taken its own already."""
+    settings = config.settings if inspect.isroutine(model) else {}
+    named, values = experiment.data.columns, experiment.data.values or {}
+    return program_data(model, table, values, settings, outcomes, named, experiment.where)
+
+
+def simulated(
+    model: Any, data: Data, outcomes: list[str], simulate: SimulateConfig, seed: int, where: Callable[[str], str]
+) -> Prepared:
+    """One prior draw, with the sites of `simulate.truth` fixed: its outcomes become the data, the rest is the truth."""
+    from inference.predict import draw_once
+    from inference.program import faults_of
+    from inference.streams import workspace
+
+    with workspace(seed), faults_of(model):
+        drawn = draw_once(model, data, simulate.truth, where("data.simulate.truth"))
+    for name in outcomes:
+        if name not in drawn:
+            raise InputError(where("data.observed"), f"there is no site `{name}`", f"sites: {', '.join(drawn)}")
+    observed = {name: drawn.pop(name) for name in outcomes}
+    return Prepared(model, dataclasses.replace(data, observed=observed), drawn)

@@ -1,0 +1,137 @@
+"""The run folder: written under a temporary name, renamed when complete, so that a killed run never looks finished."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from experiments import yaml_target
+from experiments.config import Experiment
+from experiments.results import Fit, Result
+from inference import arviz_bridge
+from models.errors import InputError
+
+
+@contextmanager
+def new_folder(out: Path | None, name: str) -> Iterator[tuple[Path, Path]]:
+    """(the folder to write in, the folder that it will be). Renamed when the block ends, removed when it fails.
+
+    out: the folder that a run asks for, which must be new or empty; without it the next free `runs/<name>`,
+    `runs/<name>-2`.
+    """
+    final = free_folder(Path("runs"), name) if out is None else wanted_folder(out)
+    work = final.with_name(f".{final.name}.partial-{os.getpid()}")
+    try:
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(
+            str(final), f"cannot be written ({error.strerror})", "give another folder with --out"
+        ) from error
+    try:
+        yield work, final
+        if out is None:
+            final = free_folder(Path("runs"), name)  # another run may have taken the name meanwhile
+        elif final.is_dir():
+            final.rmdir()
+        work.rename(final)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        remove_if_empty(final.parent if out is None else None)
+        raise
+
+
+def free_folder(parent: Path, name: str) -> Path:
+    """`parent/name`, or the first of `parent/name-2`, `parent/name-3`, ... that is not there."""
+    number = 1
+    while (candidate := parent / (name if number == 1 else f"{name}-{number}")).exists():
+        number += 1
+    return candidate
+
+
+def wanted_folder(out: Path) -> Path:
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise InputError(
+            f"--out {out}", "there is something already", "name a new folder; a finished run is never overwritten"
+        )
+    return out
+
+
+def remove_if_empty(folder: Path | None) -> None:
+    if folder is not None and folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def write(result: Result, folder: Path) -> None:
+    """Every file of a run but the report."""
+    (folder / "config.yaml").write_text(yaml_target.dump(anchored(result.experiment)), encoding="utf-8")
+    for backend, fit in result.fits.items():
+        arviz_bridge.save(tree(result, fit), folder / f"posterior-{backend}.nc")
+    dump(folder / "manifest.json", result.manifest)
+    dump(folder / "summary.json", {backend: fit.summary for backend, fit in result.fits.items()})
+    dump(folder / "checks.json", [check._asdict() for check in result.checks])
+    if result.agreement:
+        rows = {
+            variable: {
+                **row.by_backend,
+                "max_gap_sd": row.max_gap_sd,
+                "max_gap_mcse": row.max_gap_mcse,
+                "verdict": row.verdict,
+            }
+            for variable, row in result.agreement.items()
+        }
+        dump(folder / "agreement.json", rows)
+
+
+def anchored(experiment: Experiment) -> dict[str, Any]:
+    """The resolved config with its file paths made absolute, so that it runs again from the run folder."""
+    resolved = {**experiment.resolved}
+    for section, key in (("data", "path"), ("model", "program")):
+        if key in resolved[section]:
+            path = (experiment.folder / resolved[section][key]).resolve()
+            resolved[section] = {**resolved[section], key: str(path)}
+    return resolved
+
+
+def tree(result: Result, fit: Fit) -> Any:
+    """A fit in ArviZ's terms: InferenceData or DataTree, whichever this ArviZ has."""
+    posterior, data = fit.posterior, result.data
+    arrays = {
+        name: value for name, value in data.inputs.items() if not isinstance(value, (str, bool)) and value is not None
+    }
+    return arviz_bridge.to_arviz(
+        {
+            "posterior": posterior.draws,
+            "posterior_predictive": fit.posterior_predictive,
+            "prior": result.prior,
+            "prior_predictive": result.prior_predictive,
+            "log_likelihood": fit.log_likelihood,
+            "sample_stats": posterior.sample_stats,
+            "observed_data": data.observed,
+            "constant_data": arrays,
+        },
+        dims={**data.dims, **posterior.dims},
+        coords=data.coords,
+        attrs={"backend": posterior.backend, "experiment": result.experiment.name, "seed": result.experiment.seed},
+    )
+
+
+def dump(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(jsonable(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def jsonable(value: Any) -> Any:
+    """Numbers that JSON does not have (not-a-number, infinities) as null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [jsonable(item) for item in value]
+    return value

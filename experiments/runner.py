@@ -1,0 +1,143 @@
+"""An experiment, end to end: data, prior, every backend's posterior, predictions, checks, agreement, run folder,
+report."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments import run_folder
+from experiments.agreement import compare
+from experiments.checks import judge
+from experiments.config import Experiment
+from experiments.datasets import sha256
+from experiments.prepare import Prepared, prepare
+from experiments.report import build
+from experiments.results import Fit, Result
+from inference import fit
+from inference.posterior import Posterior
+from inference.predict import log_likelihood, predictive, prior, thin
+from inference.program import Program, faults_of, read
+from inference.progress import Progress, silent
+from inference.streams import stream, workspace
+from models.base import story
+
+PRIOR_DRAWS = 1000
+UNTOLD = ("elbo", "estimates")  # facts for the report alone
+PACKAGES = ("pyrozoo", "torch", "pyro-ppl", "arviz", "numpy", "scipy", "pandas", "formulaic")
+
+
+@dataclass(frozen=True, repr=False)
+class Run:
+    """A finished run: where its folder is, and everything that came of it. Shows its posterior table in a notebook."""
+
+    path: Path
+    result: Result
+
+    def arviz(self, backend: str | None = None) -> Any:
+        """A backend's fit (the first one's by default) as ArviZ has it, with predictions, prior and log likelihood."""
+        return run_folder.tree(self.result, self.result.fits[backend or next(iter(self.result.fits))])
+
+    def __repr__(self) -> str:
+        return f"Run({self.result.experiment.name}: {self.result.verdict})"
+
+    def _repr_html_(self) -> str:
+        from experiments.report import table_html
+
+        return table_html(self.result)
+
+
+def run(experiment: Experiment, out: str | Path | None = None, progress: Progress = silent) -> Run:
+    """Run an experiment and leave its folder behind (`out`, or the next free `runs/<name>`); InputError leaves
+    nothing."""
+    prepared = prepare(experiment)
+    with run_folder.new_folder(None if out is None else Path(out), experiment.name) as (work, final):
+        # exact first: it refuses at once what it cannot serve, before any sampler has spent minutes
+        order = sorted(experiment.inference, key=lambda name: name != "exact")
+        posteriors = {
+            name: fit(
+                prepared.model,
+                prepared.data,
+                experiment.inference[name],
+                seed=experiment.seed,
+                num_threads=experiment.num_threads,
+                progress=progress,
+            )
+            for name in order
+        }
+        result = conclude(experiment, prepared, {name: posteriors[name] for name in experiment.inference})
+        run_folder.write(result, work)
+        build(result, work)
+    return Run(final, result)
+
+
+def conclude(experiment: Experiment, prepared: Prepared, posteriors: Mapping[str, Posterior]) -> Result:
+    """Predictions, checks and agreement of the posteriors."""
+    with workspace(stream(experiment.seed, "prediction"), experiment.num_threads), faults_of(prepared.model):
+        program = read(prepared.model, prepared.data)
+        before = {name: value.numpy()[None] for name, value in prior(program, PRIOR_DRAWS).items()}
+        fits = {name: predict(program, posterior) for name, posterior in posteriors.items()}
+    checks = [
+        check for name, found in fits.items() for check in judge(found.posterior, found.summary, experiment.checks)
+    ]
+    observed = prepared.data.observed
+    return Result(
+        experiment=experiment,
+        story=story(prepared.model),
+        data=prepared.data,
+        fits=fits,
+        prior={name: draws for name, draws in before.items() if name not in observed},
+        prior_predictive={name: draws for name, draws in before.items() if name in observed},
+        checks=tuple(checks),
+        agreement=compare({name: found.summary for name, found in fits.items()}),
+        manifest=manifest(experiment, prepared, posteriors),
+        truth=prepared.truth,
+    )
+
+
+def predict(program: Program, posterior: Posterior) -> Fit:
+    """A posterior with replicated data and pointwise log likelihood, for all draws or as many as memory allows."""
+    import torch
+
+    latents = {site.name: posterior.draws[site.name] for site in program.latent}
+    kept = thin(latents, sum(int(np.prod(site.shape)) for site in program.observed))
+    shape = next(iter(kept.values())).shape[:2]
+    flat = {name: torch.as_tensor(value.reshape(-1, *value.shape[2:])) for name, value in kept.items()}
+    replicated, likelihood = (
+        {name: rows.numpy().reshape(*shape, *rows.shape[1:]) for name, rows in found.items()}
+        for found in (predictive(program, flat), log_likelihood(program, flat))
+    )
+    return Fit(posterior, posterior.summary(), replicated, likelihood)
+
+
+def manifest(experiment: Experiment, prepared: Prepared, posteriors: Mapping[str, Posterior]) -> dict[str, Any]:
+    """Where the run comes from and what it took."""
+    config = experiment.data
+    source = "simulated" if config.simulate else config.bundled or config.path or "values"
+    return {
+        "name": experiment.name,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": "pyrozoo " + " ".join(sys.argv[1:]) if Path(sys.argv[0]).name == "pyrozoo" else None,
+        "seed": experiment.seed,
+        "num_threads": experiment.num_threads,
+        "versions": {"python": sys.version.split()[0], **{name: version(name) for name in PACKAGES}},
+        "data": {
+            "source": source,
+            "sha256": sha256(config, experiment.folder),
+            "observed": {name: list(value.shape) for name, value in prepared.data.observed.items()},
+        },
+        "backends": {
+            name: {
+                "seconds": dict(posterior.seconds),
+                **{key: value for key, value in posterior.facts.items() if key not in UNTOLD},
+            }
+            for name, posterior in posteriors.items()
+        },
+    }
