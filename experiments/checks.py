@@ -41,6 +41,8 @@ def worst(summary: Summary, key: str, pick: Callable[..., str]) -> tuple[float |
 def r_hat(posterior: Posterior, summary: Summary, threshold: Any) -> Reading | None:
     if not posterior.dependent:
         return None
+    if all(row["r_hat"] is None for row in summary.values()):
+        return Reading(None, False, "there is no R-hat: it compares chains; run at least two")
     value, name = worst(summary, "r_hat", max)
     passed = value is not None and value <= threshold
     return Reading(
@@ -89,7 +91,7 @@ def e_bfmi(posterior: Posterior, summary: Summary, threshold: Any) -> Reading | 
     return Reading(
         value,
         passed,
-        f"smallest E-BFMI {value:.2f} (chain {int(values.argmin())})"
+        f"smallest E-BFMI {value:.2f} (chain {int(values.argmin()) + 1})"
         + ("" if passed else ": momentum resampling explores slowly; reparametrise heavy tails"),
     )
 

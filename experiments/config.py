@@ -86,7 +86,9 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
     """Read and check a config, with `a.b.c=value` overrides; InputError names file, line and key of the first fault."""
     source = spread_inference(read(Path(path)))
     for assignment in overrides:
-        source = spread_inference(override(source, assignment))
+        changed = spread_inference(override(source, assignment))
+        refuse_stray(source, changed, assignment)
+        source = changed
     tree = source.tree
     known = (*BASICS, *REQUIRED, "checks")
     faults = [
@@ -111,6 +113,17 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
     }
     return Experiment(**asdict(basics), model=model, data=data, inference=inference, checks=checks,
                       path=source.path, where=source.where, resolved=resolved)  # fmt: skip
+
+
+def refuse_stray(before: Source, after: Source, assignment: str) -> None:
+    """A setting of a backend that the config does not run is a slip; `--set inference.nuts={}` adds one on purpose."""
+    sections = [source.tree.get("inference") for source in (before, after)]
+    keys = assignment.partition("=")[0].strip().split(".")
+    if keys[0] == "inference" and len(keys) > 2 and all(isinstance(section, dict) for section in sections):
+        for name in sections[1].keys() - sections[0].keys():
+            if name in BACKENDS:
+                rule = f"the config does not run `{name}`, but " + ", ".join(f"`{backend}`" for backend in sections[0])
+                raise InputError(f"--set {'.'.join(keys)}", rule, f"name `{name}` under `inference` first")
 
 
 def plain(record: Any) -> dict[str, Any]:

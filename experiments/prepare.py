@@ -43,19 +43,26 @@ def prepare(experiment: Experiment) -> Prepared:
         assert table is not None
         model, outcomes = experiment.model, list(experiment.model.outcomes)
         data = from_family(experiment, experiment.model, table)
-    prepared = Prepared(model, data, {}) if simulate is None else simulated(model, data, outcomes, simulate, stream(experiment.seed, "data"), experiment.where)
+    prepared = Prepared(model, data, {})
+    if simulate is not None:
+        prepared = simulated(model, data, outcomes, simulate, stream(experiment.seed, "data"), experiment.where)
     if isinstance(experiment.model, ProgramConfig):
-        refuse_misfit(model, prepared.data)
+        refuse_misfit(model, prepared.data, experiment.where)
     return prepared
 
 
-def refuse_misfit(model: Callable[..., Any], data: Data) -> None:
+def refuse_misfit(model: Callable[..., Any], data: Data, where: Callable[[str], str]) -> None:
     """Run a user's program once: its arguments, sites and shapes must fit the data. A family's always do."""
     from inference.program import faults_of, read
     from inference.streams import workspace
 
-    with workspace(0), faults_of(model):
-        read(model, data)
+    try:
+        with workspace(0), faults_of(model):
+            read(model, data)
+    except InputError as error:
+        if ".py:" in error.where:
+            raise  # it names the program's own line
+        raise InputError(where("model.program"), f"{error.where}: {error.rule}", error.remedy) from error
 
 
 def read_table(experiment: Experiment) -> Table | None:

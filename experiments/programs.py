@@ -42,7 +42,9 @@ def load_program(config: ProgramConfig, where: Where) -> Callable[..., Any]:
         )
     if not callable(found):
         raise InputError(
-            where("model.program"), f"`{config.name}` must be a class or a function, got {found!r}", "name the program"
+            where("model.program"),
+            f"`{config.name}` must be a class or a function, got a {type(found).__name__}",
+            "name the program",
         )
     takes = inspect.signature(found).parameters
     for key in config.settings:
@@ -66,7 +68,9 @@ def load_program(config: ProgramConfig, where: Where) -> Callable[..., Any]:
 def load_module(path: Path, where: Where) -> ModuleType:
     """The file as a module, with its folder importable while it loads; a fault in it is one line with file and line."""
     if not path.is_file():
-        raise InputError(where("model.program"), f"there is no file `{path}`", "write it relative to the config")
+        nearby = [other.name for other in path.parent.glob("*.py")]
+        remedy = did_you_mean(path.name, nearby) if nearby else "write it relative to the config"
+        raise InputError(where("model.program"), f"there is no file `{path.name}`", remedy)
     name = f"pyrozoo_program_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
@@ -123,10 +127,16 @@ def program_data(
         counts = {"num_rows": table.num_rows}
         for name in table.columns:
             if name in parameters or name in observed or f"num_{name}" in parameters:
+                if name in values:
+                    rule = f"{table.origin} has a column of that name"
+                    raise InputError(where(f"data.values.{name}"), rule, "rename one of the two")
                 arrays[name], levels = typed(table, name)
                 coords |= {name: levels} if levels else {}
     counts |= {f"num_{name}": len(levels) for name, levels in coords.items()}
     offered = {**counts, **arrays}
+    for name in observed:
+        if name not in offered:
+            raise InputError(where("data.observed"), f"there are no values for `{name}`", did_you_mean(name, offered))
     for name in [*named, *values]:
         if name not in parameters and name not in observed:
             part = "columns" if name in named else "values"
@@ -135,9 +145,6 @@ def program_data(
                 "the program takes no such argument",
                 did_you_mean(name, [*parameters, *observed]),
             )
-    for name in observed:
-        if name not in offered:
-            raise InputError(where("data.observed"), f"there are no values for `{name}`", did_you_mean(name, offered))
     inputs = {name: offered[name] for name in parameters if name in offered and name not in observed}
     dims = {name: ("row",) for name in table.columns if name in inputs} if table is not None else {}
     outcomes = {name: np.asarray(offered[name], dtype=float) for name in observed}

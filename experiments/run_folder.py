@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,32 +19,42 @@ from inference import arviz_bridge
 from models.errors import InputError
 
 
+@dataclass
+class Folder:
+    """Where a run is written (`work`), and the name that it gets when it is complete (`final`)."""
+
+    work: Path
+    final: Path
+
+
 @contextmanager
-def new_folder(out: Path | None, name: str) -> Iterator[tuple[Path, Path]]:
-    """(the folder to write in, the folder that it will be). Renamed when the block ends, removed when it fails.
+def new_folder(out: Path | None, name: str) -> Iterator[Folder]:
+    """The folder to write a run in. Renamed when the block ends; where it fails nothing is left.
 
     out: the folder that a run asks for, which must be new or empty; without it the next free `runs/<name>`,
     `runs/<name>-2`.
     """
-    final = free_folder(Path("runs"), name) if out is None else wanted_folder(out)
-    work = final.with_name(f".{final.name}.partial-{os.getpid()}")
     try:
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
+        final = free_folder(Path("runs"), name) if out is None else wanted_folder(out)
+        folder = Folder(final.with_name(f".{final.name}.partial-{os.getpid()}"), final)
+        made = [parent for parent in final.parents if not parent.exists()]
+        shutil.rmtree(folder.work, ignore_errors=True)
+        folder.work.mkdir(parents=True)
     except OSError as error:
-        raise InputError(
-            str(final), f"cannot be written ({error.strerror})", "give another folder with --out"
-        ) from error
+        where = f"--out {out}" if out is not None else f"runs/{name}"
+        raise InputError(where, f"cannot be written ({error.strerror})", "give another folder with --out") from error
     try:
-        yield work, final
+        yield folder
         if out is None:
-            final = free_folder(Path("runs"), name)  # another run may have taken the name meanwhile
+            folder.final = free_folder(Path("runs"), name)  # another run may have taken the name meanwhile
         elif final.is_dir():
             final.rmdir()
-        work.rename(final)
+        folder.work.rename(folder.final)
     except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        remove_if_empty(final.parent if out is None else None)
+        shutil.rmtree(folder.work, ignore_errors=True)
+        for parent in made:
+            if parent.is_dir() and not any(parent.iterdir()):
+                parent.rmdir()
         raise
 
 
@@ -56,16 +67,13 @@ def free_folder(parent: Path, name: str) -> Path:
 
 
 def wanted_folder(out: Path) -> Path:
+    if out.resolve() == Path.cwd():
+        raise InputError(f"--out {out}", "is the folder you are in", "name a new folder")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise InputError(
             f"--out {out}", "there is something already", "name a new folder; a finished run is never overwritten"
         )
     return out
-
-
-def remove_if_empty(folder: Path | None) -> None:
-    if folder is not None and folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
 
 
 def write(result: Result, folder: Path) -> None:

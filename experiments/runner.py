@@ -58,7 +58,7 @@ def run(experiment: Experiment, out: str | Path | None = None, progress: Progres
     """Run an experiment and leave its folder behind (`out`, or the next free `runs/<name>`); InputError leaves
     nothing."""
     prepared = prepare(experiment)
-    with run_folder.new_folder(None if out is None else Path(out), experiment.name) as (work, final):
+    with run_folder.new_folder(None if out is None else Path(out), experiment.name) as folder:
         # exact first: it refuses at once what it cannot serve, before any sampler has spent minutes
         order = sorted(experiment.inference, key=lambda name: name != "exact")
         posteriors = {
@@ -73,9 +73,9 @@ def run(experiment: Experiment, out: str | Path | None = None, progress: Progres
             for name in order
         }
         result = conclude(experiment, prepared, {name: posteriors[name] for name in experiment.inference})
-        run_folder.write(result, work)
-        build(result, work)
-    return Run(final, result)
+        run_folder.write(result, folder.work)
+        build(result, folder.work)
+    return Run(folder.final, result)
 
 
 def conclude(experiment: Experiment, prepared: Prepared, posteriors: Mapping[str, Posterior]) -> Result:

@@ -87,28 +87,33 @@ def result_table(result: Result) -> Group:
 def posterior_table(result: Result) -> Table:
     """Mean, sd and 95% interval of every variable, effective sample size and R-hat where there are Markov chains."""
     table = Table(title="posterior, 95% equal-tailed intervals", title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("backend")
+    chains = any(row["ess_bulk"] is not None for fit in result.fits.values() for row in fit.summary.values())
+    headings = ["mean", "sd", "2.5%", "97.5%"] + ["ESS", "R-hat"] * chains + ["truth"] * bool(result.truth)
     shown = [name for fit in result.fits.values() for name in itertools.islice(fit.summary, MOST_VARIABLES)]
-    table.add_column("variable", overflow="fold", min_width=min(28, max(map(len, shown))))
-    for heading in ("mean", "sd", "2.5%", "97.5%", "ESS", "R-hat"):
+    table.add_column("backend")
+    table.add_column("variable", overflow="fold", min_width=min(20, max(map(len, shown))))
+    for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     for backend, fit in result.fits.items():
-        for position, (variable, low, high) in enumerate(itertools.islice(intervals(fit), MOST_VARIABLES)):
+        for position, (variable, low, high, truth) in enumerate(itertools.islice(rows(result, fit), MOST_VARIABLES)):
             row = fit.summary[variable]
             mean, sd = row["mean"] or 0.0, row["sd"] or 0.0
-            words = [*in_step([mean, sd, low, high], sd), whole(row["ess_bulk"]), r_hat(row["r_hat"])]
+            words = in_step([mean, sd, low, high], sd)
+            words += [whole(row["ess_bulk"]), r_hat(row["r_hat"])] * chains
+            words += ([""] if truth is None else in_step([truth], sd)) * bool(result.truth)
             table.add_row(Text("" if position else backend), Text(variable), *words)
         if len(fit.summary) > 1:
             table.add_section()
     return table
 
 
-def intervals(fit: Fit) -> Iterator[tuple[str, float, float]]:
-    """Every variable with the ends of its 95% interval."""
+def rows(result: Result, fit: Fit) -> Iterator[tuple[str, float, float, float | None]]:
+    """Every variable with the ends of its 95% interval and, where the data were simulated, its true value."""
     for name in fit.posterior.draws:
         low, high = np.asarray(fit.posterior.quantile(name, [0.025, 0.975]))
+        truth = result.truth.get(name)
         for index, variable in fit.posterior.elements(name):
-            yield variable, float(low[index]), float(high[index])
+            yield variable, float(low[index]), float(high[index]), None if truth is None else float(truth[index])
 
 
 def agreement_table(result: Result) -> Table:

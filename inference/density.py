@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.distributions import Transform, biject_to
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from inference.program import Program, Site
+from inference.program import NoFactor, Program, Site
 from models.errors import InputError
 
 Graph = Callable[..., tuple[Tensor, Tensor]]
@@ -39,7 +39,7 @@ class LogDensity:
 
     size: D, the length of the unconstrained vector; sites lie in it in the order of the program.
     jacobian=False leaves log |det dT/dz| out: its maximum is the mode on the sites' own scale.
-    untraced: why the program could not be traced and batched, None where it was; rows then run one by one.
+    untraced: why the program could not be traced and batched, None where it was; it then runs as plain Pyro.
     evaluations: gradients computed so far, one for each row.
     """
 
@@ -48,7 +48,7 @@ class LogDensity:
         self.blocks: list[Block] = []
         start = 0
         for site in program.latent:
-            transform = biject_to(site.support)
+            transform = transform_of(program, site)
             shape = tuple(transform.inverse_shape(torch.Size(site.shape)))
             stop = start + math.prod(shape)
             self.blocks.append(Block(site, transform, slice(start, stop), shape))
@@ -66,15 +66,15 @@ class LogDensity:
             try:
                 self._batched(torch.zeros(1, self.size), *self._data)
             except RuntimeError as error:
-                # a mask that depends on latent values has a graph, but no batching rule
-                self.untraced = first_line(error)
+                # a mask that depends on latent values has no batching rule, and its graph the sizes of one point
+                self._graph, self.untraced = self._value_and_gradient, first_line(error)
 
     def one(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Log density, a scalar, and gradient `(D,)` at `z (D,)`."""
         self.evaluations += 1
         try:
             return self._graph(z, *self._data)
-        except torch.linalg.LinAlgError:
+        except NoFactor:
             # a trial step may make a matrix that has no factor: there is no density there
             return torch.tensor(-torch.inf), torch.full_like(z, torch.nan)
 
@@ -83,7 +83,7 @@ class LogDensity:
         if self.untraced is None:
             try:
                 found = self._batched(z, *self._data)
-            except torch.linalg.LinAlgError:
+            except NoFactor:
                 pass  # one bad row spoils the batch: find it row by row
             else:
                 self.evaluations += len(z)
@@ -161,3 +161,15 @@ class LogDensity:
 
 def first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0]
+
+
+def transform_of(program: Program, site: Site) -> Transform:
+    """From unconstrained space to the site's support; InputError where there is no such map."""
+    try:
+        return biject_to(site.support)
+    except NotImplementedError:
+        raise InputError(
+            f"{program.name}, site `{site.name}` ({site.distribution})",
+            "has a support that no transform reaches from unconstrained space",
+            "write it with another distribution, or sum it out in the program",
+        ) from None

@@ -63,7 +63,10 @@ def find_mode(density: LogDensity, start: Tensor, newton_steps: int = 20) -> Mod
                 break
             step = covariance @ gradient
             new, slope = density.one(z + step)
-            if not bool(new >= value):
+            # close to the mode the value's digits are used up while the gradient still falls
+            rounding = 1e-14 * max(1.0, abs(value.item()))
+            level = bool(new >= value - rounding) and bool(slope.abs().max() < gradient.abs().max())
+            if not level and not bool(new > value + rounding):
                 break
             z, value, gradient = z + step, new, slope
         trace.append(value.item())

@@ -14,6 +14,7 @@ import numpy as np
 from models.base import Dims
 
 PROBABILITIES = {"q5": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
+DIAGNOSTICS = ("mcse_mean", "ess_bulk", "ess_tail", "r_hat")
 
 
 class Marginal(Protocol):
@@ -88,14 +89,12 @@ class Posterior:
         for name in self.draws:
             columns = self._columns(name)
             for index, variable in self.elements(name):
-                table[variable] = {
-                    key: None if values is None else float(values[index]) for key, values in columns.items()
-                }
+                table[variable] = {key: number(key, values, index) for key, values in columns.items()}
         return table
 
     def _columns(self, name: str) -> dict[str, np.ndarray | None]:
         draws = self.draws[name]
-        none: dict[str, np.ndarray | None] = dict.fromkeys(("mcse_mean", "ess_bulk", "ess_tail", "r_hat"))
+        none: dict[str, np.ndarray | None] = dict.fromkeys(DIAGNOSTICS)
         if name in self.marginals:
             marginal = self.marginals[name]
             moments = {"mean": np.asarray(marginal.mean()), "sd": np.asarray(marginal.std())}
@@ -109,3 +108,10 @@ class Posterior:
             none = dict(arviz_bridge.diagnostics(draws))
         quantiles = self.quantile(name, list(PROBABILITIES.values()))
         return {**moments, **none, **dict(zip(PROBABILITIES, quantiles, strict=True))}
+
+
+def number(key: str, values: np.ndarray | None, index: tuple[int, ...]) -> float | None:
+    """One element of a column; a diagnostic that is NaN (a single chain's R-hat) is no number."""
+    if values is None or (key in DIAGNOSTICS and np.isnan(values[index])):
+        return None
+    return float(values[index])

@@ -104,7 +104,9 @@ def draw_once(model: Callable[..., Any], data: Data, fixed: Mapping[str, Any], w
         try:
             values[name] = torch.as_tensor(np.asarray(value, dtype=float))
         except (TypeError, ValueError):
-            raise InputError(where, f"`{name}` must be a number or a rectangular list, got {value!r}", "correct the value") from None
+            raise InputError(
+                where, f"`{name}` must be a number or a rectangular list, got {value!r}", "correct the value"
+            ) from None
         if values[name].shape != fn.shape() or not bool(fn.support.check(values[name]).all()):
             needed = f"of shape {tuple(fn.shape())} and in the support of {distribution_name(fn)}"
             raise InputError(where, f"`{name}` must be {needed}, got {value}", "correct the value")

@@ -20,6 +20,8 @@ from torch import Tensor
 from models.base import Data, Dims, Model
 from models.errors import InputError, did_you_mean
 
+NoFactor = torch.linalg.LinAlgError  # type: ignore[attr-defined]  # public, though torch does not export it by name
+
 
 class Site(NamedTuple):
     """A sample statement: its name, the distribution's name, its support, the shape of its value, the names of
@@ -70,7 +72,7 @@ class Program:
         try:
             trace = self.trace(latents)
             trace.compute_log_prob()
-        except torch.linalg.LinAlgError as error:
+        except NoFactor as error:
             return str(error).split("\n")[0]
         for name, node in trace.nodes.items():
             if node["type"] != "sample" or is_plate(node):
@@ -120,6 +122,7 @@ def read(model: Model | Callable[..., Any], data: Data) -> Program:
             deterministic.append(site)
         elif key in values:
             check_observed(name, node, values[key], key)
+            values[key] = values[key].to(node["value"].dtype)  # labels stay whole numbers, so that they can index
             observed.append(site)
         elif node["is_observed"]:
             # the program's own `obs=`: Pyro would broadcast it against the site without a word
@@ -150,13 +153,14 @@ def faults_of(model: Model | Callable[..., Any]) -> Iterator[None]:
     except Exception as error:
         kind = model if inspect.isroutine(model) else type(model)
         frames = traceback.extract_tb(error.__traceback__)
-        own = [] if kind.__module__.startswith("models.") else [frame for frame in frames if frame.filename == file_of(kind)]
-        if not own:
+        own = [frame for frame in frames if frame.filename == file_of(kind)]
+        if not own or kind.__module__.startswith("models."):
             raise
         # Pyro appends a table of shapes to the first line
-        text = f"{type(error).__name__}: {str(error).strip()}".split("\n")[0].rstrip(": ")
+        text = f"{type(error).__name__}: {str(error).strip()}".split("\n")[0].rstrip(":. ")
         where = f"{Path(own[-1].filename).name}:{own[-1].lineno}"
-        raise InputError(where, f"`{kind.__name__}` fails with {text}", "correct the program, or what it is given") from error
+        rule = f"`{kind.__name__}` fails with {text}"
+        raise InputError(where, rule, "correct the program, or what it is given") from error
 
 
 def file_of(kind: Any) -> str | None:
@@ -174,7 +178,9 @@ def as_input(value: Any) -> Any:
     array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
     kinds = {"f": float, "i": np.int64, "u": np.int64, "b": bool}
     if array.dtype.kind not in kinds:
-        raise InputError("data", f"an input must hold numbers, got {array.dtype} values", "code labels as whole numbers")
+        raise InputError(
+            "data", f"an input must hold numbers, got {array.dtype} values", "code labels as whole numbers"
+        )
     return torch.as_tensor(array.astype(kinds[array.dtype.kind]))
 
 

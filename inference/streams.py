@@ -21,8 +21,8 @@ def workspace(seed: int, num_threads: int = 1) -> Iterator[None]:
     """Run a block as if the process were fresh, and leave the process as it was.
 
     Inside: Pyro's, PyTorch's, NumPy's and Python's generators start from `seed`; the parameter store is empty; new
-    tensors are float64 and record gradients; distributions do not check their arguments (the data were checked at the door; a sampler's
-    trial steps may leave the support); PyTorch uses `num_threads` threads.
+    tensors are float64 and record gradients; distributions do not check their arguments (the data were checked at the
+    door; a sampler's trial steps may leave the support); PyTorch uses `num_threads` threads.
     """
     import pyro
     import torch
@@ -32,8 +32,15 @@ def workspace(seed: int, num_threads: int = 1) -> Iterator[None]:
     try:
         torch.set_default_dtype(torch.float64)
         torch.set_num_threads(num_threads)
+        # operations without a batching rule are looped over, which is slower and no concern of the user's
+        torch._C._functorch._set_vmap_fallback_warning_enabled(False)
         pyro.set_rng_seed(seed)
-        with torch.inference_mode(False), torch.enable_grad(), pyro.get_param_store().scope(), pyro.validation_enabled(False):
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            pyro.get_param_store().scope(),
+            pyro.validation_enabled(False),
+        ):
             yield
     finally:
         torch.set_default_dtype(dtype)

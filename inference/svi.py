@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -33,7 +34,7 @@ from torch import Tensor
 
 from inference import arviz_bridge
 from inference.density import LogDensity
-from inference.modes import Mode, find_mode, inverse
+from inference.modes import MOST_DIMENSIONS, Mode, find_mode, inverse
 from inference.posterior import Posterior
 from inference.predict import deterministics
 from inference.program import Program, refuse_discrete
@@ -105,7 +106,11 @@ def run(settings: Svi, program: Program, progress: Progress, seed: int) -> Poste
             case "laplace":
                 ascents.append(normal_at(settings, density, mode))
             case _:
-                ascents.append(climb(settings, density, mode, partial(progress, task)))
+                with warnings.catch_warnings():
+                    # Pyro remarks on a flow over one coordinate, and on a loss that is rolled back here
+                    remarks = r".*AutoRegressiveNN input_dim = 1|Encountered NaN: loss"
+                    warnings.filterwarnings("ignore", remarks, UserWarning)
+                    ascents.append(climb(settings, density, mode, partial(progress, task)))
         progress(task, 1, 1, f"elbo {ascents[-1].elbo:.2f}")
     best = max(range(settings.num_restarts), key=lambda i: ascents[i].elbo)
     kept = ascents[best]
@@ -141,7 +146,8 @@ def run(settings: Svi, program: Program, progress: Progress, seed: int) -> Poste
 
 def point(settings: Svi, density: LogDensity, mode: Mode) -> Ascent:
     """The mode on the sites' own scale, as so many equal draws."""
-    if mode.escaped is not None and climbs_at_border(density, mode):
+    runaway = not mode.converged and mode.covariance is None and density.size <= MOST_DIMENSIONS
+    if climbs_at_border(density, mode) if mode.escaped is not None else runaway:
         raise no_mode(density, mode, "has no mode: its density grows without bound towards a border")
     value = torch.full((settings.num_samples,), mode.value)
     return Ascent(mode.z.expand(settings.num_samples, -1), value, mode.trace, mode.converged, 0)
@@ -175,19 +181,19 @@ def no_mode(density: LogDensity, mode: Mode, rule: str) -> InputError:
 def own_scale_estimates(density: LogDensity, mode: Mode) -> dict[str, dict[str, float | None]]:
     """The mode of every element on its own scale, and the standard deviation of a normal with the curvature there.
 
-    The second is for sites whose elements are mapped one by one (not for a simplex, whose elements are tied).
+    The second is for sites with as many free coordinates as elements (not for a simplex, whose elements are tied).
     """
     values = density.constrain(mode.z)
     names = Posterior("svi", {name: value.numpy()[None, None] for name, value in values.items()}, density.program.dims)
     spread: dict[str, np.ndarray] = {}
     if mode.covariance is not None:
-        variance = mode.covariance.diagonal()
         for block in density.blocks:
             if block.shape == block.site.shape:
-                # at a stationary point of log p(T(z)) the curvature on the own scale is the one in z over T'(z)^2
-                free = mode.z[block.part].reshape(block.shape).requires_grad_()
-                (slope,) = torch.autograd.grad(block.transform(free).sum(), free)
-                spread[block.site.name] = (variance[block.part].reshape(block.shape).sqrt() * slope.abs()).numpy()
+                # at a stationary point of log p(T(z)) the curvature in z is T'(z)^T (that on the own scale) T'(z)
+                free = mode.z[block.part].reshape(block.shape)
+                slope = torch.autograd.functional.jacobian(block.transform, free).reshape(free.numel(), free.numel())
+                variance = (slope @ mode.covariance[block.part, block.part] * slope).sum(dim=1)
+                spread[block.site.name] = variance.sqrt().reshape(block.shape).numpy()
     table: dict[str, dict[str, float | None]] = {}
     for name in values:
         for index, variable in names.elements(name):

@@ -100,7 +100,8 @@ class Table:
             if label not in levels:
                 raise InputError(self.where(name), f"the event {event!r} never occurs", f"values there: {there}")
             if len(levels) > 2:
-                raise InputError(self.where(name), f"must have two values, got {len(levels)}", f"values there: {there}")
+                rule = f"must have two values, got {len(levels)} ({there})"
+                raise InputError(self.where(name), rule, "recode the column to the event and the rest")
             return np.array([str(plain(value)) == label for value in column], dtype=float)
         numbers = as_numbers(column)
         self.refuse(name, ~np.isin(numbers, (0.0, 1.0)), "must be 0 or 1", "recode the column to 0 and 1")

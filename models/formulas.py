@@ -35,7 +35,7 @@ def parse(formula: str, table: Table) -> StructuredFormula:
     from formulaic.errors import FormulaicError
 
     sides = formula.split("~")
-    if len(sides) != 2 or not sides[0].strip():
+    if len(sides) != 2 or not all(side.strip() for side in sides):
         raise InputError(WHERE, f"must be `outcome ~ predictors`, got {formula!r}", EXAMPLE)
     try:
         parsed = Formula.from_spec(formula, context={"__formulaic_variables_available__": list(table.columns)})
@@ -62,8 +62,7 @@ def design(formula: str, table: Table) -> Design:
 
     right = parse(formula, table).rhs
     left = outcome(formula, table)
-    names = {quoted or bare for quoted, bare in re.findall(r"`([^`]+)`|([^\W\d]\w*)", str(right))}
-    used = [name for name in table.columns if name in names]
+    used = used_columns({factor.expr for term in right for factor in term.factors}, table)
     if left in used:
         raise InputError(
             WHERE, f"the outcome `{left}` is also a predictor, got {formula!r}", "take it out of the right side"
@@ -77,9 +76,10 @@ def design(formula: str, table: Table) -> Design:
         unknown = re.search(r"name '(\w+)' is not defined|`([^`]+)` is not present", str(error))
         if unknown is not None:
             name = unknown[1] or unknown[2]
-            raise InputError(
-                WHERE, f"`{name}` is not a column of {table.origin}", did_you_mean(name, table.columns)
-            ) from error
+            called = unknown[1] is not None and f"{name}(" in formula.replace(" ", "")
+            rule = "not a function of formulas" if called else f"not a column of {table.origin}"
+            remedy = "there are `scale`, `C`, `log`, `exp`, `bs`, `poly`" if called else did_you_mean(name, table.columns)
+            raise InputError(WHERE, f"`{name}` is {rule}", remedy) from error
         raise InputError(WHERE, f"{sentence(error)}, got {formula!r}", EXAMPLE) from error
     intercept = "Intercept" in matrix.columns
     columns = matrix.drop(columns="Intercept") if intercept else matrix
@@ -93,7 +93,18 @@ def design(formula: str, table: Table) -> Design:
                 f"must be finite, got {values[row, position]}",
                 "correct the row or the formula",
             )
-    return Design([str(name) for name in columns.columns], values, intercept)
+    # labels that are whole numbers are counted, not measured: `C(plate)[T.10]` rather than `C(plate)[T.10.0]`
+    terms = [re.sub(r"(\[(?:[A-Z]\.)?-?\d+)\.0\]", r"\1]", str(name)) for name in columns.columns]
+    return Design(terms, values, intercept)
+
+
+def used_columns(expressions: set[str], table: Table) -> list[str]:
+    """The table's columns that a formula's factors name; `vote share` is one name, `log(x)` has two."""
+    names: set[str] = set()
+    for expression in expressions:
+        inside = re.findall(r"`([^`]+)`|([^\W\d]\w*)", expression)
+        names |= {expression} if expression in table else {quoted or bare for quoted, bare in inside}
+    return [name for name in table.columns if name in names]
 
 
 def checked(table: Table, name: str) -> np.ndarray:

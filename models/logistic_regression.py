@@ -83,7 +83,8 @@ class LogisticRegression:
         mean, sd = np.zeros(len(terms)), np.ones(len(terms))
         if self.standardise:
             sd = x.std(axis=0)
-            for term, spread in zip(terms, sd, strict=True):
+            # the range, since the sd of equal numbers may be off zero by a rounding
+            for term, spread in zip(terms, np.ptp(x, axis=0), strict=True):
                 if spread == 0:
                     raise InputError(
                         f"{table.origin}, term `{term}`",

@@ -94,8 +94,8 @@ class Prior:
 
         constructor = getattr(pyro.distributions, PRIORS[self.name].pyro_name)
         if self.support == "simplex":
-            return constructor(torch.full((size or 2,), self.arguments[0]))
-        return constructor(*(torch.tensor(value) for value in self.arguments))
+            return constructor(torch.full((size or 2,), float(self.arguments[0])))
+        return constructor(*(torch.tensor(float(value)) for value in self.arguments))
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(repr(value).removesuffix('.0') for value in self.arguments)})"

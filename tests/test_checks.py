@@ -1,0 +1,165 @@
+"""Checks: each one on posteriors made by hand, whose numbers are known without a fit."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from experiments.checks import CHECKS, judge
+from experiments.results import Check
+from experiments.settings import Checks
+from inference.posterior import Posterior
+from inference.settings import BACKENDS
+
+NAN, INF = math.nan, math.inf
+
+
+def posterior(backend: str = "nuts", **parts: Any) -> Posterior:
+    draws = {"theta": np.linspace(0, 1, 40).reshape(4, 10)}
+    return Posterior(backend, **{"draws": draws, "dims": {"theta": ()}, "dependent": backend == "nuts", **parts})
+
+
+def summary(**variables: dict[str, float | None]) -> dict[str, dict[str, float | None]]:
+    """Rows that keep every check, but for what is given: `theta={"r_hat": 1.2}`."""
+    good: dict[str, float | None] = {"r_hat": 1.0, "ess_bulk": 1000.0, "ess_tail": 900.0}
+    return {name: {**good, **row} for name, row in (variables or {"theta": {}}).items()}
+
+
+def check(name: str, found: Posterior, table: Any = None, **thresholds: Any) -> Check | None:
+    """The check of that name, or None where it was not made."""
+    made = {made.name: made for made in judge(found, summary() if table is None else table, Checks(**thresholds))}
+    return made.get(name)
+
+
+# name of the check, the summary's rows, thresholds; value, whether it passes, and its sentence
+CHAINS: list[tuple[str, dict[str, Any], dict[str, Any], float | None, bool, str]] = [
+    ("R-hat", {"theta": {"r_hat": 1.01}}, {}, 1.01, True, "largest R-hat 1.01 (`theta`)"),
+    ("R-hat", {"a": {"r_hat": 1.0}, "b": {"r_hat": 1.02}}, {}, 1.02, False, "largest R-hat 1.02 (`b`)"),
+    ("R-hat", {"theta": {"r_hat": 1.2}}, {"max_r_hat": 1.3}, 1.2, True, "largest R-hat 1.2 (`theta`)"),
+    ("R-hat", {"a": {"r_hat": 1.5}, "b": {"r_hat": NAN}}, {}, None, False, "(`b`)"),
+    ("R-hat", {"a": {"r_hat": NAN}, "b": {"r_hat": 1.0}}, {}, None, False, "(`a`)"),
+    ("R-hat", {"theta": {"r_hat": INF}}, {}, INF, False, "largest R-hat inf (`theta`)"),
+    ("R-hat", {"a": {"r_hat": None}, "b": {"r_hat": 1.003}}, {}, 1.003, True, "(`b`)"),
+    ("bulk ESS", {"theta": {"ess_bulk": 400.0}}, {}, 400.0, True, "smallest bulk ESS 400 (`theta`)"),
+    ("bulk ESS", {"a": {}, "b": {"ess_bulk": 399.4}}, {}, 399.4, False, "smallest bulk ESS 399.4 (`b`)"),
+    ("bulk ESS", {"theta": {"ess_bulk": 20.0}}, {"min_ess": 20}, 20.0, True, "smallest bulk ESS 20 (`theta`)"),
+    ("bulk ESS", {"theta": {"ess_bulk": NAN}}, {"min_ess": 0}, None, False, "(`theta`)"),
+    ("tail ESS", {"a": {"ess_tail": 71.0}, "b": {}}, {}, 71.0, False, "smallest tail ESS 71 (`a`)"),
+    ("tail ESS", {"a": {"ess_bulk": 3.0}}, {}, 900.0, True, "smallest tail ESS 900 (`a`)"),
+]
+
+
+@pytest.mark.parametrize(("name", "rows", "thresholds", "value", "passed", "sentence"), CHAINS)
+def test_chains_are_held_to_their_worst_variable(name, rows, thresholds, value, passed, sentence):
+    made = check(name, posterior(), summary(**rows), **thresholds)
+    assert made is not None
+    assert (made.backend, made.value, made.passed) == ("nuts", value, passed)
+    assert sentence in made.message
+
+
+def test_a_single_chain_is_told_that_it_is_one():
+    made = check("R-hat", posterior(), summary(a={"r_hat": None}, b={"r_hat": None}))
+    assert made == Check("R-hat", "nuts", None, 1.01, False, "there is no R-hat: it compares chains; run at least two")
+
+
+@pytest.mark.parametrize("backend", ["exact", "svi"])
+def test_independent_draws_are_not_held_to_what_chains_are_held_to(backend):
+    rows = summary(theta={"r_hat": None, "ess_bulk": None, "ess_tail": None})
+    made = [made.name for made in judge(posterior(backend), rows, Checks())]
+    assert made == ["non-finite values"]
+
+
+@pytest.mark.parametrize(
+    ("count", "threshold", "passed", "sentence"),
+    [
+        (0, 0, True, "0 divergent transitions"),
+        (1, 0, False, "1 divergent transition: the sampler missed a region"),
+        (3, 0, False, "3 divergent transitions: the sampler missed a region"),
+        (3, 3, True, "3 divergent transitions"),
+    ],
+)
+def test_divergences_are_counted_over_all_chains(count, threshold, passed, sentence):
+    diverging = np.zeros((4, 10), dtype=bool)
+    diverging[[0, 1, 3][:count], [2, 5, 9][:count]] = True
+    found = posterior(sample_stats={"diverging": diverging})
+    made = check("divergences", found, max_divergences=threshold)
+    assert made is not None
+    assert (made.value, made.passed) == (count, passed)
+    assert made.message.startswith(sentence)
+
+
+def test_e_bfmi_is_that_of_the_worst_chain():
+    # squared steps over squared deviations: 3 * 4 / 4 for alternating +-1, 4 / 4 for one step up
+    energy = np.array([[1.0, -1.0, 1.0, -1.0], [-1.0, -1.0, 1.0, 1.0]])
+    found = posterior(sample_stats={"energy": energy})
+    for threshold, passed in ((0.3, True), (1.0, True), (1.01, False)):
+        made = check("E-BFMI", found, min_e_bfmi=threshold)
+        assert made is not None
+        assert made.value == pytest.approx(1.0) and made.passed == passed
+        assert "smallest E-BFMI 1.00 (chain 2)" in made.message
+    made = check("E-BFMI", posterior(sample_stats={"energy": np.ones((2, 8))}))
+    assert made is not None and not made.passed  # an energy that never changes has no E-BFMI
+
+
+@pytest.mark.parametrize(
+    ("value", "share", "passed", "sentence"),
+    [
+        (0.7, 0.3, True, "Pareto k-hat of the guide 0.70, importance weights 30% efficient"),
+        (0.71, 0.3, False, "the guide is not the posterior; use another guide or nuts"),
+        (1.9, 0.95, True, "importance weights 95% efficient: k-hat has no scale, and weights so nearly equal"),
+        (1.9, 0.94, False, "importance weights 94% efficient: the guide is not the posterior"),
+        (INF, 0.001, False, "k-hat of the guide inf"),
+        (NAN, NAN, False, "k-hat of the guide nan"),
+    ],
+)
+def test_a_guide_is_held_to_its_k_hat(value, share, passed, sentence):
+    made = check("k-hat", posterior("svi", facts={"k_hat": value, "importance_efficiency": share}))
+    assert made is not None
+    assert made.passed == passed and sentence in made.message
+    assert made.value == value or math.isnan(value)
+
+
+@pytest.mark.parametrize(
+    ("reached", "threshold", "passed", "sentence"),
+    [
+        (True, True, True, "the ELBO is on a plateau after 700 steps"),
+        (False, True, False, "the ELBO still rises after 700 steps; raise max_steps"),
+        (False, False, True, "the ELBO still rises after 700 steps"),
+    ],
+)
+def test_the_elbo_must_be_on_a_plateau(reached, threshold, passed, sentence):
+    found = posterior("svi", facts={"elbo_plateau": reached, "steps": 700})
+    made = check("ELBO plateau", found, elbo_plateau=threshold)
+    assert made is not None
+    assert (made.value, made.passed) == (float(reached), passed)
+    assert made.message.startswith(sentence)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_draws_that_are_not_finite_fail_whatever_the_thresholds(backend):
+    draws = {"theta": np.ones((2, 5)), "beta": np.ones((2, 5, 3)), "tau": np.ones((2, 5))}
+    draws["beta"][0, 1, 2], draws["beta"][1, 4, 0], draws["tau"][0, 0] = NAN, -INF, INF
+    off = dict.fromkeys(("max_r_hat", "min_ess", "max_divergences", "min_e_bfmi", "max_k_hat", "elbo_plateau"))
+    found = posterior(backend, draws=draws, dims={"theta": (), "beta": ("term",), "tau": ()})
+    (made,) = judge(found, summary(), Checks(**off))
+    assert made == Check("non-finite values", backend, 3, 0, False, "3 values are not finite (`beta`, `tau`)")
+
+
+OFF = [(name, setting) for name, (setting, _) in CHECKS.items() if setting is not None]
+
+
+@pytest.mark.parametrize(("name", "setting"), OFF)
+def test_null_switches_a_check_off(name, setting):
+    facts = {"k_hat": 0.1, "importance_efficiency": 1.0, "elbo_plateau": True, "steps": 1}
+    stats = {"diverging": np.zeros((4, 10), dtype=bool), "energy": np.arange(40.0).reshape(4, 10)}
+    found = posterior(facts=facts, sample_stats=stats)
+    made = [made.name for made in judge(found, summary(), Checks())]
+    assert made == list(CHECKS)
+    off = {other for other, key in OFF if key == setting}
+    assert name in off
+    assert [made.name for made in judge(found, summary(), Checks(**{setting: None}))] == [
+        other for other in CHECKS if other not in off
+    ]
