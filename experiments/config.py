@@ -117,12 +117,12 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
 
 def refuse_stray(before: Source, after: Source, assignment: str) -> None:
     """A setting of a backend that the config does not run is a slip; `--set inference.nuts={}` adds one on purpose."""
-    sections = [source.tree.get("inference") for source in (before, after)]
+    old, new = (source.tree.get("inference") or {} for source in (before, after))
     keys = assignment.partition("=")[0].strip().split(".")
-    if keys[0] == "inference" and len(keys) > 2 and all(isinstance(section, dict) for section in sections):
-        for name in sections[1].keys() - sections[0].keys():
+    if keys[0] == "inference" and len(keys) > 2 and isinstance(old, dict) and isinstance(new, dict):
+        for name in new.keys() - old.keys():
             if name in BACKENDS:
-                rule = f"the config does not run `{name}`, but " + ", ".join(f"`{backend}`" for backend in sections[0])
+                rule = f"the config does not run `{name}`, but " + ", ".join(f"`{backend}`" for backend in old)
                 raise InputError(f"--set {'.'.join(keys)}", rule, f"name `{name}` under `inference` first")
 
 

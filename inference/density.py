@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 from torch.distributions import Transform, biject_to
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -23,6 +23,10 @@ from inference.program import NoFactor, Program, Site
 from models.errors import InputError
 
 Graph = Callable[..., tuple[Tensor, Tensor]]
+Compiling = Literal["auto", "always", "never"]
+
+COMPILING_SECONDS = 20.0  # what compiling must save before `auto` takes it up: it costs 2 to 10 seconds
+SECONDS_PER_OPERATION, SECONDS_PER_NUMBER = 3e-6, 1e-9  # of a plain graph on one thread, roughly
 
 
 class Block(NamedTuple):
@@ -41,6 +45,7 @@ class LogDensity:
     jacobian=False leaves log |det dT/dz| out: its maximum is the mode on the sites' own scale.
     untraced: why the program could not be traced and batched, None where it was; it then runs as plain Pyro.
     evaluations: gradients computed so far, one for each row.
+    compiled: whether batches run as compiled code (see `settle`).
     """
 
     def __init__(self, program: Program, jacobian: bool = True) -> None:
@@ -56,18 +61,45 @@ class LogDensity:
         self.size = start
         self.evaluations = 0
         self.untraced: str | None = None
+        self.compiled = False
         tensors = {**{key: v for key, v in program.inputs.items() if isinstance(v, Tensor)}, **program.values}
         # make_fx merges arguments that are one tensor: two names for the same column must stay two
         self._data = [value.clone() for value in tensors.values()]
         self._names = list(tensors)
         self._graph: Graph = self._traced()
         self._batched: Graph = torch.vmap(self._graph, in_dims=(0, *[None] * len(self._data)))
+        self._settled: tuple[int, Graph] = 0, self._batched
         if self.untraced is None:
             try:
                 self._batched(torch.zeros(1, self.size), *self._data)
             except RuntimeError as error:
                 # a mask that depends on latent values has no batching rule, and its graph the sizes of one point
                 self._graph, self.untraced = self._value_and_gradient, first_line(error)
+
+    def settle(self, rows: int, calls: int, compiling: Compiling) -> None:
+        """Trace batches of `rows` once more, as a graph without vmap's own cost; compile it where `calls` repay that.
+
+        `auto` goes by the size of the graph and not by the clock: rounding differs between compiled and plain code, and
+        the same settings must give the same draws. A machine without a C++ compiler goes on with the plain graph.
+        """
+        if self.untraced is not None:
+            return
+        example = torch.zeros(rows, self.size)
+        graph = make_fx(self._batched)(example, *self._data)
+        graph.graph.eliminate_dead_code()
+        graph.recompile()
+        self._settled = rows, graph
+        if compiling == "always" or (compiling == "auto" and calls * seconds_of(graph) > COMPILING_SECONDS):
+            compiled = torch.compile(graph, dynamic=False)
+            try:
+                compiled(example, *self._data)
+            except RuntimeError as error:
+                if compiling == "always":
+                    raise InputError(
+                        "compile", f"this density cannot be compiled ({first_line(error)})", "use `auto`"
+                    ) from error
+                return
+            self.compiled, self._settled = True, (rows, compiled)
 
     def one(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Log density, a scalar, and gradient `(D,)` at `z (D,)`."""
@@ -82,7 +114,8 @@ class LogDensity:
         """Log density `(rows,)` and gradient `(rows, D)` at `z (rows, D)`."""
         if self.untraced is None:
             try:
-                found = self._batched(z, *self._data)
+                rows, graph = self._settled
+                found = (graph if len(z) == rows else self._batched)(z, *self._data)
             except NoFactor:
                 pass  # one bad row spoils the batch: find it row by row
             else:
@@ -173,3 +206,10 @@ def transform_of(program: Program, site: Site) -> Transform:
             "has a support that no transform reaches from unconstrained space",
             "write it with another distribution, or sum it out in the program",
         ) from None
+
+
+def seconds_of(graph: fx.GraphModule) -> float:
+    """About what one call of a plain graph costs: its operations, and the numbers that they write."""
+    results = [node.meta.get("val") for node in graph.graph.nodes if node.op == "call_function"]
+    numbers = sum(result.numel() for result in results if isinstance(result, Tensor))
+    return len(results) * SECONDS_PER_OPERATION + numbers * SECONDS_PER_NUMBER

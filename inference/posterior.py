@@ -89,7 +89,8 @@ class Posterior:
         for name in self.draws:
             columns = self._columns(name)
             for index, variable in self.elements(name):
-                table[variable] = {key: number(key, values, index) for key, values in columns.items()}
+                numbers = {key: None if values is None else values[index] for key, values in columns.items()}
+                table[variable] = {key: None if number is None else float(number) for key, number in numbers.items()}
         return table
 
     def _columns(self, name: str) -> dict[str, np.ndarray | None]:
@@ -103,15 +104,18 @@ class Posterior:
             moments = {"mean": draws.mean(axis=(0, 1)), "sd": draws.std(axis=(0, 1), ddof=1)}
             none["mcse_mean"] = moments["sd"] / np.sqrt(self.num_draws)
         if self.dependent:
-            from inference import arviz_bridge
-
-            none = dict(arviz_bridge.diagnostics(draws))
+            none = dict(chain_diagnostics(draws))
         quantiles = self.quantile(name, list(PROBABILITIES.values()))
         return {**moments, **none, **dict(zip(PROBABILITIES, quantiles, strict=True))}
 
 
-def number(key: str, values: np.ndarray | None, index: tuple[int, ...]) -> float | None:
-    """One element of a column; a diagnostic that is NaN (a single chain's R-hat) is no number."""
-    if values is None or (key in DIAGNOSTICS and np.isnan(values[index])):
-        return None
-    return float(values[index])
+def chain_diagnostics(draws: np.ndarray) -> dict[str, np.ndarray | None]:
+    """Diagnostics of `draws (chain, draw, *shape)`; None where there is nothing to diagnose: an element that no draw
+    changes (a constant), the R-hat of a single chain. A NaN that remains is a failure of the chains."""
+    from inference import arviz_bridge
+
+    found = {name: values.astype(object) for name, values in arviz_bridge.diagnostics(draws).items()}
+    constant = np.ptp(draws, axis=(0, 1)) == 0
+    for values in found.values():
+        values[constant] = None
+    return {**found, "r_hat": found["r_hat"] if len(draws) > 1 else None}

@@ -39,15 +39,20 @@ class Svi:
 
 @dataclass(frozen=True, config=SETTINGS)
 class Nuts:
-    """The No-U-Turn sampler (Hoffman & Gelman 2014), run by Pyro's own kernel."""
+    """The No-U-Turn sampler (Hoffman & Gelman 2014).
 
-    engine: Literal["pyro"] = "pyro"
-    num_chains: Positive = 4
-    num_warmup: Positive = 500
-    num_samples: Annotated[int, Field(ge=4)] = 500
+    batched runs many short chains at once and pools their warm-up; pyro is Pyro's own kernel, chain after chain.
+    compile is for the batched engine: auto compiles the density where a long run repays it.
+    """
+
+    engine: Literal["batched", "pyro"] = "batched"
+    num_chains: Positive = 16
+    num_warmup: Positive = 200
+    num_samples: Annotated[int, Field(ge=4)] = 400
     target_accept_prob: Annotated[float, Field(gt=0, lt=1)] = 0.8
     max_tree_depth: Annotated[int, Field(ge=1, le=20)] = 10
     metric: Literal["diag", "dense"] = "diag"
+    compile: Literal["auto", "always", "never"] = "auto"
 
 
 Backend = Exact | Svi | Nuts

@@ -33,7 +33,7 @@ def workspace(seed: int, num_threads: int = 1) -> Iterator[None]:
         torch.set_default_dtype(torch.float64)
         torch.set_num_threads(num_threads)
         # operations without a batching rule are looped over, which is slower and no concern of the user's
-        torch._C._functorch._set_vmap_fallback_warning_enabled(False)
+        torch._C._functorch._set_vmap_fallback_warning_enabled(False)  # type: ignore[attr-defined]  # not in its stubs
         pyro.set_rng_seed(seed)
         with (
             torch.inference_mode(False),

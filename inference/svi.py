@@ -93,6 +93,8 @@ def run(settings: Svi, program: Program, progress: Progress, seed: int) -> Poste
     began = time.perf_counter()
     refuse_discrete("svi", program)
     density = LogDensity(program, jacobian=settings.guide != "map")
+    if settings.guide in GUIDES:
+        density.settle(settings.num_particles, 0, "never")
     setup = time.perf_counter() - began
     ascents, modes = [], []
     for restart in range(settings.num_restarts):

@@ -78,7 +78,9 @@ def design(formula: str, table: Table) -> Design:
             name = unknown[1] or unknown[2]
             called = unknown[1] is not None and f"{name}(" in formula.replace(" ", "")
             rule = "not a function of formulas" if called else f"not a column of {table.origin}"
-            remedy = "there are `scale`, `C`, `log`, `exp`, `bs`, `poly`" if called else did_you_mean(name, table.columns)
+            remedy = (
+                "there are `scale`, `C`, `log`, `exp`, `bs`, `poly`" if called else did_you_mean(name, table.columns)
+            )
             raise InputError(WHERE, f"`{name}` is {rule}", remedy) from error
         raise InputError(WHERE, f"{sentence(error)}, got {formula!r}", EXAMPLE) from error
     intercept = "Intercept" in matrix.columns

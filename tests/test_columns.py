@@ -118,7 +118,10 @@ def test_an_event_that_never_occurs_is_refused():
 def test_an_event_among_three_values_is_refused():
     with pytest.raises(InputError) as caught:
         table(cells("yes", "no", "maybe")).binary("x", "yes")
-    assert str(caught.value) == "votes.csv, column `x`: must have two values, got 3 (maybe, no, yes); recode the column to the event and the rest"
+    assert (
+        str(caught.value) == "votes.csv, column `x`: must have two values, got 3 (maybe, no, yes); "
+        "recode the column to the event and the rest"
+    )
 
 
 def test_a_missing_column_is_refused_with_the_nearest():

@@ -86,7 +86,7 @@ def test_exact_is_the_closed_form(rate):
 
 
 def sampled(rate: Rate) -> Posterior:
-    return fit(MODEL, MODEL.data(rate.table), Nuts(num_chains=2, num_warmup=150, num_samples=400), seed=1)
+    return fit(MODEL, MODEL.data(rate.table), Nuts(num_chains=16, num_samples=500), seed=1)
 
 
 @pytest.mark.parametrize("rate", RATES, ids=lambda rate: rate.name)
@@ -156,7 +156,7 @@ def weights(posterior: Posterior) -> np.ndarray:
 def test_nuts_finds_the_wells():
     model, data = wells()
     assert list(data.coords["term"]) == ["d", "a", "d:a"]
-    posterior = fit(model, data, Nuts(num_chains=2, num_warmup=150, num_samples=300), seed=1)
+    posterior = fit(model, data, Nuts(num_chains=16, num_samples=200), seed=1)
     agrees(weights(posterior), ["alpha", "beta[1]", "beta[2]", "beta[3]"], "wells_interaction_c")
     assert posterior.facts["divergences"] == 0
 
@@ -164,6 +164,6 @@ def test_nuts_finds_the_wells():
 def test_nuts_finds_the_german_credit():
     model, data = german_credit()
     assert list(data.coords["term"]) == [f"a{number}" for number in range(1, 25)]
-    posterior = fit(model, data, Nuts(num_chains=2, num_warmup=150, num_samples=250), seed=1)
+    posterior = fit(model, data, Nuts(num_chains=16, num_samples=200), seed=1)
     agrees(weights(posterior), ["bias", *(f"w[{number}]" for number in range(1, 25))], "german_credit_logistic")
     assert posterior.facts["divergences"] == 0

@@ -189,7 +189,9 @@ def test_chains_and_backends_have_streams_of_their_own() -> None:
 
 def test_fewer_chains_are_the_first_of_more() -> None:
     def some(num_chains: int) -> Posterior:
-        return fit(BetaBernoulli(), FLIPS, Nuts(num_chains=num_chains, num_warmup=10, num_samples=10), seed=1)
+        return fit(
+            BetaBernoulli(), FLIPS, Nuts(engine="pyro", num_chains=num_chains, num_warmup=10, num_samples=10), seed=1
+        )
 
     # to rounding: the logistic function of many numbers at once may differ in the last digit from that of one
     np.testing.assert_allclose(some(1).draws["theta"], some(2).draws["theta"][:1], rtol=1e-14)

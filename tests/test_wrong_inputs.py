@@ -398,13 +398,15 @@ CASES: dict[str, Case] = {
     "wrong length": program(
         "self, num_rows):",
         "self, num_rows):\n        num_rows = 4",
-        "x.yaml:2: model.program: Own: site `y` has shape (4,), its data have shape (3,); give one value for each element of the site",
+        "x.yaml:2: model.program: Own: site `y` has shape (4,), its data have shape (3,); "
+        "give one value for each element of the site",
     ),
     "wrong shape": Case(
         OWN,
         "[1.5, 2.5, 0.5]",
         "[[1.5], [2.5], [0.5]]",
-        "x.yaml:2: model.program: Own: site `y` has shape (3,), its data have shape (3, 1); give one value for each element of the site",
+        "x.yaml:2: model.program: Own: site `y` has shape (3,), its data have shape (3, 1); "
+        "give one value for each element of the site",
     ),
     "ragged values": config(
         OWN,
@@ -416,7 +418,8 @@ CASES: dict[str, Case] = {
     "outside the support": program(
         "dist.Normal(mu, self.scale)",
         "dist.Beta(mu.exp(), self.scale)",
-        "x.yaml:2: model.program: Own, site `y`, row 1: 1.5 is outside the support of Beta; correct the value or use another distribution",
+        "x.yaml:2: model.program: Own, site `y`, row 1: 1.5 is outside the support of Beta; "
+        "correct the value or use another distribution",
     ),
     # programs: what they do
     "discrete site": program(

@@ -14,13 +14,13 @@ import torch
 
 from inference import Nuts, fit
 from inference.arviz_bridge import diagnostics
-from inference.nuts import STATS
+from inference.nuts.outcome import STATS
 from inference.posterior import Posterior
 from models import BetaBernoulli
 from models.base import Data
 from models.errors import InputError
 
-SETTINGS = Nuts(num_chains=2, num_warmup=150, num_samples=300)
+SETTINGS = Nuts(engine="pyro", num_chains=2, num_warmup=150, num_samples=300)
 
 
 def assert_moments(posterior: Posterior, name: str, marginal: Any) -> None:
@@ -80,7 +80,7 @@ DENSE = ("ten scales", "correlation 0.9")
 )
 def test_known_targets_have_their_moments_and_quantiles(target: str, metric: str) -> None:
     program, marginal = TARGETS[target]
-    settings = Nuts(num_chains=2, num_warmup=150, num_samples=250, metric=metric)  # type: ignore[arg-type]
+    settings = Nuts(engine="pyro", num_chains=2, num_warmup=150, num_samples=250, metric=metric)  # type: ignore[arg-type]
     posterior = fit(program, Data(), settings, seed=11)
     assert posterior.draws["x"].shape[:2] == (2, 250)
     assert_moments(posterior, "x", marginal)
@@ -89,7 +89,7 @@ def test_known_targets_have_their_moments_and_quantiles(target: str, metric: str
 def test_a_dense_metric_learns_the_correlation_and_a_diagonal_one_cannot() -> None:
     settings = {"num_chains": 1, "num_warmup": 300, "num_samples": 300}
     diag, dense = (
-        fit(correlated, Data(), Nuts(metric=metric, **settings), seed=3)  # type: ignore[arg-type]
+        fit(correlated, Data(), Nuts(engine="pyro", metric=metric, **settings), seed=3)  # type: ignore[arg-type]
         for metric in ("diag", "dense")
     )
     assert dense.sample_stats["n_steps"].mean() < 0.75 * diag.sample_stats["n_steps"].mean()
@@ -153,7 +153,7 @@ def test_step_size_is_fixed_after_warm_up_and_each_chains_own(coin: Posterior) -
 
 @pytest.mark.parametrize("depth", [1, 3])
 def test_trees_are_no_deeper_than_asked(depth: int) -> None:
-    settings = Nuts(num_chains=1, num_warmup=50, num_samples=50, max_tree_depth=depth)
+    settings = Nuts(engine="pyro", num_chains=1, num_warmup=50, num_samples=50, max_tree_depth=depth)
     steps = fit(ten_normals, Data(), settings, seed=1).sample_stats
     assert steps["n_steps"].max() == 2**depth - 1 and steps["tree_depth"].max() == depth
 
@@ -163,7 +163,7 @@ def funnel() -> None:
     pyro.sample("x", dist.Normal(torch.zeros(9), log_scale.exp()).to_event(1))
 
 
-CARELESS = Nuts(num_chains=2, num_warmup=20, num_samples=40, target_accept_prob=0.3, max_tree_depth=5)
+CARELESS = Nuts(engine="pyro", num_chains=2, num_warmup=20, num_samples=40, target_accept_prob=0.3, max_tree_depth=5)
 
 
 def test_a_centred_funnel_diverges_and_a_normal_does_not(coin: Posterior) -> None:
@@ -202,7 +202,11 @@ def test_trial_steps_off_the_positive_definite_matrices_are_no_crash() -> None:
         matrix = torch.stack([torch.stack([one, m]), torch.stack([m, one])])
         pyro.sample("y", dist.MultivariateNormal(torch.zeros(2), matrix))
 
-    posterior = fit(program, Data({}, {"y": np.array([1.0, 1.2])}), Nuts(num_chains=1, num_warmup=100, num_samples=100))
+    posterior = fit(
+        program,
+        Data({}, {"y": np.array([1.0, 1.2])}),
+        Nuts(engine="pyro", num_chains=1, num_warmup=100, num_samples=100),
+    )
     assert np.abs(posterior.draws["m"]).max() < 1 and np.isfinite(posterior.sample_stats["lp"]).all()
 
 
@@ -227,6 +231,6 @@ def test_deterministic_sites_follow_the_draws() -> None:
         x = pyro.sample("x", dist.Normal(torch.zeros(2), 1.0).to_event(1))
         pyro.deterministic("square", x**2)
 
-    posterior = fit(program, Data(), Nuts(num_chains=2, num_warmup=30, num_samples=20))
+    posterior = fit(program, Data(), Nuts(engine="pyro", num_chains=2, num_warmup=30, num_samples=20))
     assert posterior.draws["square"].shape == (2, 20, 2)
     np.testing.assert_allclose(posterior.draws["square"], posterior.draws["x"] ** 2, rtol=1e-12)

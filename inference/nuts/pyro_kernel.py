@@ -1,7 +1,7 @@
-"""The No-U-Turn sampler (Hoffman & Gelman 2014): Pyro's own kernel on the traced density, chain after chain.
+"""The engine `pyro`: Pyro's own kernel on the traced density, chain after chain; the yardstick of the other one.
 
-Warm-up adapts step size (dual averaging) and metric for each chain by itself. What the sampler knew is kept for every
-draw under ArviZ's names: diverging, tree_depth, n_steps, energy, acceptance_rate, step_size, lp.
+Warm-up adapts step size (dual averaging) and metric for each chain by itself. Pyro gives the energy of a transition at
+its start.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from pyro.infer.mcmc import NUTS
 from torch import Tensor
 
 from inference.density import LogDensity
+from inference.nuts.outcome import STATS, posterior
 from inference.posterior import Posterior
-from inference.predict import deterministics
-from inference.program import Program, refuse_discrete
+from inference.program import Program
 from inference.progress import Progress
 from inference.settings import Nuts
 from inference.streams import stream
 
-STATS = ("diverging", "tree_depth", "n_steps", "energy", "acceptance_rate", "step_size", "lp")
 SITE = "z"
 
 
@@ -53,9 +52,8 @@ class RecordingNUTS(NUTS):
 
 
 def run(settings: Nuts, program: Program, progress: Progress, seed: int) -> Posterior:
-    """Draws of every chain with the sampler's statistics; InputError where a site is discrete or no start is finite."""
+    """Draws of every chain with the sampler's statistics; InputError where no start is finite."""
     began = time.perf_counter()
-    refuse_discrete("nuts", program)
     density = LogDensity(program)
     setup = time.perf_counter() - began
     points = np.empty((settings.num_chains, settings.num_samples, density.size))
@@ -72,25 +70,8 @@ def run(settings: Nuts, program: Program, progress: Progress, seed: int) -> Post
             seconds,
             progress,
         )
-    flat = torch.as_tensor(points)
-    draws = {name: value.reshape(-1, *value.shape[2:]) for name, value in density.constrain(flat).items()}
-    draws |= deterministics(program, draws)
-    return Posterior(
-        backend="nuts",
-        draws={name: value.numpy().reshape(*points.shape[:2], *value.shape[1:]) for name, value in draws.items()},
-        dims=program.dims,
-        sample_stats={**stats, "diverging": stats["diverging"].astype(bool)}
-        | {name: stats[name].astype(int) for name in ("tree_depth", "n_steps")},
-        dependent=True,
-        facts={
-            "engine": settings.engine,
-            "gradients": density.evaluations,
-            "divergences": int(stats["diverging"].sum()),
-            "step_size": [float(value) for value in stats["step_size"][:, -1]],
-            "untraced": density.untraced,
-        },
-        seconds=seconds,
-    )
+    facts = {"engine": "pyro", "step_size": [float(value) for value in stats["step_size"][:, -1]]}
+    return posterior(density, points, stats, facts, seconds)
 
 
 def sample_chain(
