@@ -131,7 +131,7 @@ def manifest(experiment: Experiment, prepared: Prepared, posteriors: Mapping[str
         "data": {
             "source": source,
             "sha256": sha256(config, experiment.folder),
-            "observed": {name: list(value.shape) for name, value in prepared.data.observed.items()},
+            "rows": max((len(value) for value in prepared.data.observed.values() if value.ndim), default=1),
         },
         "backends": {
             name: {

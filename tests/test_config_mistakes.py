@@ -83,7 +83,7 @@ MISTAKES: list[tuple[str, str, str]] = [
     (
         "[exact, svi, nuts]",
         "{nuts: {engine: stan}}",
-        "x.yaml:6: inference.nuts.engine: 'stan' is not an engine; known: `pyro`",
+        "x.yaml:6: inference.nuts.engine: 'stan' is not an engine; known: `batched`, `pyro`",
     ),
     ("max_r_hat", "max_rhat", "x.yaml:7: checks.max_rhat: not a setting of `checks`; did you mean `max_r_hat`?"),
     # what is missing
@@ -247,7 +247,7 @@ MISTAKES: list[tuple[str, str, str]] = [
     (
         "[exact, svi, nuts]",
         "{nuts: {num_chains: 0}}",
-        "x.yaml:6: inference.nuts.num_chains: must be 1 or more, got 0; write for instance `num_chains: 4`",
+        "x.yaml:6: inference.nuts.num_chains: must be 1 or more, got 0; write for instance `num_chains: 16`",
     ),
     (
         "[exact, svi, nuts]",
@@ -433,7 +433,7 @@ def test_there_are_enough_mistakes():
         (
             "inference.nuts.num_samples=many",
             "--set inference.nuts.num_samples: must be a whole number, got 'many'"
-            "; write for instance `num_samples: 500`",
+            "; write for instance `num_samples: 400`",
         ),
         ("inference.nust.num_samples=3", "--set inference.nust: 'nust' is not a backend; did you mean `nuts`?"),
         ("modle.prior=beta(1, 1)", "--set modle: not a part of an experiment; did you mean `model`?"),

@@ -9,6 +9,8 @@ import pytest
 import scipy.stats
 import torch
 
+from experiments.checks import judge
+from experiments.settings import Checks
 from inference import Nuts, fit
 from inference.arviz_bridge import diagnostics, e_bfmi
 from models.base import Data
@@ -132,11 +134,15 @@ def test_draws_are_not_biased_towards_short_trees():
     assert abs(early.mean() - late.mean()) <= 6 * error
 
 
-def test_a_centred_funnel_is_caught_by_its_divergences():
-    posterior = fit(funnel, Data({"centred": True}), Nuts(num_chains=16, num_samples=300), seed=3)
-    assert posterior.sample_stats["diverging"].sum() > 0
-    assert diagnostics(posterior.draws["v"])["r_hat"] > 1.01
-    assert posterior.facts["divergences"] == posterior.sample_stats["diverging"].sum()
+def test_a_centred_funnel_is_caught():
+    """No seed passes the checks; most show divergences, and chains that get stuck in the neck raise R-hat."""
+    divergences = []
+    for seed in range(3):
+        posterior = fit(funnel, Data({"centred": True}), Nuts(num_samples=200), seed=seed)
+        assert any(not check.passed for check in judge(posterior, posterior.summary(), Checks()))
+        assert posterior.facts["divergences"] == posterior.sample_stats["diverging"].sum()
+        divergences.append(posterior.facts["divergences"])
+    assert sum(found > 0 for found in divergences) >= 2
 
 
 def test_statistics_fit_each_other():

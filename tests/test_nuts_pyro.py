@@ -108,7 +108,7 @@ def coin() -> Posterior:
 
 
 def test_sample_stats_carry_arviz_names_shapes_and_types(coin: Posterior) -> None:
-    assert tuple(coin.sample_stats) == STATS
+    assert tuple(coin.sample_stats) == tuple(STATS)
     assert all(values.shape == (2, 300) for values in coin.sample_stats.values())
     kinds = {name: values.dtype.kind for name, values in coin.sample_stats.items()}
     assert kinds["diverging"] == "b" and kinds["tree_depth"] == kinds["n_steps"] == "i"

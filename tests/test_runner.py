@@ -53,14 +53,7 @@ def first_words(report: Path) -> str:
 
 
 def test_ten_flips_have_the_known_posterior_by_every_backend(run_cli):
-    shorter = (
-        "inference.svi.num_restarts=1",
-        "inference.nuts.num_chains=2",
-        "inference.nuts.num_warmup=200",
-        "checks.min_ess=200",
-    )
-    quicker = [word for setting in shorter for word in ("--set", setting)]
-    ended = run_cli("run", CONFIGS / "coin_flips.yaml", "--quiet", *quicker)
+    ended = run_cli("run", CONFIGS / "coin_flips.yaml", "--quiet", "--set", "inference.svi.num_restarts=1")
     assert ended.code == 0 and ended.err == ""
     summary = read("runs/coin_flips/summary.json")
     assert list(summary) == ["exact", "svi", "nuts"]
@@ -75,7 +68,7 @@ def test_ten_flips_have_the_known_posterior_by_every_backend(run_cli):
     assert all(exact[key] is None for key in ("ess_bulk", "ess_tail", "r_hat"))
     manifest = read("runs/coin_flips/manifest.json")
     assert manifest["backends"]["exact"]["log_evidence"] == pytest.approx(-6.977747650802, abs=1e-9)
-    assert manifest["seed"] == 7 and manifest["data"]["observed"] == {"y": [10]}
+    assert manifest["seed"] == 7 and manifest["data"]["rows"] == 10
 
     for backend in ("svi", "nuts"):
         found = summary[backend]["theta"]

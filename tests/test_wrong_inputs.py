@@ -114,7 +114,7 @@ CASES: dict[str, Case] = {
         COIN,
         "exact",
         "{nuts: {num_samples: -5}}",
-        "4: inference.nuts.num_samples: must be 4 or more, got -5; write for instance `num_samples: 500`",
+        "4: inference.nuts.num_samples: must be 4 or more, got -5; write for instance `num_samples: 400`",
     ),
     "no such guide": config(
         COIN,

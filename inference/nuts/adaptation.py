@@ -3,8 +3,8 @@
 Step size: the acceptance rates of the transitions that end between two updates are pooled, so that they carry little
 noise, and log(step) follows their distance from the target by Robbins & Monro (1951); its weighted mean is kept.
 Metric: the map z = F u makes coordinates of about unit scale. `diag` takes F_i^2 = sd(z_i) / sd(g_i), draws' standard
-deviation over gradients' (the diagonal that minimises the Fisher divergence to a normal: Seyboldt, Carlson & Carpenter
-2026, the choice of nutpie); `dense` takes the Cholesky factor of the draws' covariance, shrunk as in Stan.
+deviation over gradients' (the diagonal that minimises the Fisher divergence to a normal, the choice of nutpie); `dense`
+takes the Cholesky factor of the draws' covariance, shrunk as in Stan.
 """
 
 from __future__ import annotations
