@@ -16,6 +16,7 @@ from scipy import stats
 
 from experiments.report import build
 from experiments.report.curves import bounds, density
+from experiments.report.sampler_figures import divergences
 from experiments.report.variables import Variable, some
 from experiments.results import Agreement, Check, Fit, Result
 from experiments.words import counted, flat, in_step, listed, number
@@ -309,6 +310,18 @@ def test_figures_are_those_that_the_backends_have_numbers_for(pages: dict[str, P
     assert names["coin"] == names["credit"] == both
     assert names["grouped"] == {"forest", "densities", "predictive-y"}
     assert names["real"] == {"forest", "densities", "predictive-height"}
+
+
+def test_divergences_are_shown_where_they_happened() -> None:
+    result = coin()
+    nuts = result.fits["nuts"]
+    theta = nuts.posterior.draws["theta"]
+    marked = replace(nuts.posterior, sample_stats={**nuts.posterior.sample_stats, "diverging": theta > 0.85})
+    (drawing,) = divergences(replace(result, fits={**result.fits, "nuts": nuts._replace(posterior=marked)}))
+    _, crosses = drawing.figure.axes[0].lines
+    np.testing.assert_array_equal(crosses.get_xdata(), theta[theta > 0.85])
+    assert f"{(theta > 0.85).sum()} divergent transitions" in drawing.caption
+    assert divergences(result) == []
 
 
 def test_closed_form_numbers_are_told_to_three_digits(html: dict[str, str]) -> None:

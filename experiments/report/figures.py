@@ -15,6 +15,7 @@ FIGURES = (
     predictive_figures.predictive,
     posterior_figures.agreement,
     sampler_figures.chains,
+    sampler_figures.divergences,
     sampler_figures.energy,
     sampler_figures.elbo,
 )

@@ -118,6 +118,45 @@ def energy(result: Result) -> list[Drawing]:
     return drawings
 
 
+def divergences(result: Result) -> list[Drawing]:
+    """Where divergent transitions happened, in the two variables that set them apart most; nothing where there
+    are none."""
+    drawings = []
+    for backend, fit in result.fits.items():
+        diverging = fit.posterior.sample_stats.get("diverging")
+        if diverging is None or not diverging.any():
+            continue
+        shown = telltale(result, fit, diverging)
+        figure = style.canvas(3.6)
+        ax = figure.subplots()
+        x, y = (draws_of(fit.posterior.draws, variable) for variable in (shown[0], shown[-1]))
+        sound = np.flatnonzero(~diverging.ravel())[:: max(1, diverging.size // (4 * MOST_POINTS))]
+        ax.plot(x.ravel()[sound], y.ravel()[sound], ".", color=style.GREY, ms=2.5, alpha=0.4, label="sound transition")
+        ax.plot(x[diverging], y[diverging], "x", color=style.colour(backend, list(result.fits)), label="divergent")
+        ax.set_xlabel(shown[0].name)
+        ax.set_ylabel(shown[-1].name)
+        style.legend(figure, ax)
+        count = counted(int(diverging.sum()), "divergent transition")
+        caption = (
+            f"{count}. Where they crowd, the density bends too sharply for the step size, and draws are missing there."
+        )
+        alt = f"Draws of {shown[0].name} and {shown[-1].name} by {backend}, those of divergent transitions marked."
+        drawings.append(Drawing(f"divergences-{backend}", f"Divergences of {backend}", alt, caption, figure))
+    return drawings
+
+
+def telltale(result: Result, fit: Fit, diverging: np.ndarray) -> list[Variable]:
+    """The two variables whose means over divergent and over all draws are furthest apart, in standard deviations."""
+
+    def distance(variable: Variable) -> float:
+        draws = draws_of(fit.posterior.draws, variable)
+        spread = float(draws.std())
+        return abs(float(draws[diverging].mean() - draws.mean())) / spread if spread > 0 else 0.0
+
+    known = [variable for variable in variables(result) if has(fit.posterior, variable)]
+    return sorted(known, key=distance, reverse=True)[:2]
+
+
 def elbo(result: Result) -> list[Drawing]:
     """The ELBO of every restart, whole and for its second half."""
     drawings = []
