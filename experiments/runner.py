@@ -27,7 +27,7 @@ from inference.predict import log_likelihood, predictive, prior, thin
 from inference.program import Program, faults_of, read
 from inference.progress import Progress, silent
 from inference.streams import stream, workspace
-from models.base import story
+from models.base import Story, story
 
 PRIOR_DRAWS = 1000
 UNTOLD = ("elbo", "estimates")  # facts for the report alone
@@ -90,7 +90,7 @@ def conclude(experiment: Experiment, prepared: Prepared, posteriors: Mapping[str
     observed = prepared.data.observed
     return Result(
         experiment=experiment,
-        story=story(prepared.model),
+        story=told(prepared.model, program),
         data=prepared.data,
         fits=fits,
         prior={name: draws for name, draws in before.items() if name not in observed},
@@ -100,6 +100,17 @@ def conclude(experiment: Experiment, prepared: Prepared, posteriors: Mapping[str
         manifest=manifest(experiment, prepared, posteriors),
         truth=prepared.truth,
     )
+
+
+def told(model: Any, program: Program) -> Story:
+    """The model's own story; a program that tells none has its sites listed instead."""
+    own = story(model)
+    sites = [(site, "~ " + site.distribution) for site in program.latent]
+    sites += [(site, "computed") for site in program.deterministic]
+    sites += [(site, f"~ {site.distribution}, observed") for site in program.observed]
+    names = [site.name + (f"[{', '.join(site.dims)}]" if site.dims else "") for site, _ in sites]
+    lines = [f"{name:<{max(map(len, names))}}  {rule}" for name, (_, rule) in zip(names, sites, strict=True)]
+    return own if own.block else own._replace(block="\n".join(lines))
 
 
 def predict(program: Program, posterior: Posterior) -> Fit:

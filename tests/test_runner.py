@@ -235,3 +235,19 @@ def test_a_run_is_an_arviz_object_and_a_table():
     assert np.array_equal(first["posterior"]["theta"].values, finished.result.fits["exact"].posterior.draws["theta"])
     assert first["posterior"]["theta"].sizes == {"chain": 4, "draw": 30}
     assert "<table>" in finished._repr_html_() and "theta" in finished._repr_html_()
+
+
+def test_a_program_without_a_story_has_its_sites_listed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text(
+        "import pyro, pyro.distributions as dist\n"
+        "def own(num_rows):\n"
+        "    mu = pyro.sample('mu', dist.Normal(0.0, 1.0))\n"
+        "    with pyro.plate('row', num_rows):\n"
+        "        pyro.sample('y', dist.Normal(mu, 1.0))\n"
+    )
+    (tmp_path / "own.yaml").write_text(
+        "name: own\nmodel: {program: 'own.py:own'}\ndata: {values: {y: [0.5, 1.5]}, observed: [y]}\ninference: exact\n"
+    )
+    told = run(load_experiment("own.yaml")).result.story
+    assert told.block == "mu      ~ Normal\ny[row]  ~ Normal, observed"
