@@ -99,7 +99,7 @@ def run(settings: Svi, program: Program, progress: Progress, seed: int) -> Poste
     ascents, modes = [], []
     for restart in range(settings.num_restarts):
         torch.manual_seed(stream(seed, "restart", restart))
-        task = f"svi ({settings.guide}), start {restart + 1} of {settings.num_restarts}"
+        task = f"svi, start {restart + 1} of {settings.num_restarts}"
         mode = find_mode(density, density.start(torch.Generator().manual_seed(stream(seed, "start", restart))))
         modes.append(mode)
         match settings.guide:

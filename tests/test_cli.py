@@ -280,4 +280,4 @@ def test_progress_on_a_terminal_is_a_bar_for_each_task():
         ]
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
-    assert "svi [map]" in text and " 3/10" in text and "elbo [-7.0]" in text and "10/10" in text
+    assert "svi [map]" in text and " 30% " in text and "elbo [-7.0]" in text and "100% " in text
