@@ -10,6 +10,7 @@ import torch
 from inference.density import LogDensity
 from inference.nuts import machine
 from inference.nuts.adaptation import Metric, StepSize, window_ends
+from inference.nuts.approach import approach
 from inference.nuts.outcome import posterior
 from inference.posterior import Posterior
 from inference.program import Program
@@ -18,6 +19,7 @@ from inference.settings import Nuts
 
 TOLD_EVERY = 0.1  # seconds between two calls of progress
 USUAL_STEPS = 8  # leapfrog steps of a transition, to judge beforehand how long a run will be
+EARLY_DEPTH = 6  # doublings at most in the first two windows of warm-up
 ENDLESS = np.iinfo(np.int64).max
 
 
@@ -48,10 +50,12 @@ class Sampler:
     def __init__(self, settings: Nuts, density: LogDensity, seed: int, progress: Progress) -> None:
         self.settings, self.density, self.progress = settings, density, progress
         self.rng = np.random.default_rng(seed)
+        self.depth = settings.max_tree_depth
         self.metric = Metric(density.size, settings.metric == "dense")
         self.chains = machine.new_chains(settings.num_chains, density.size, settings.max_tree_depth)
         generator = torch.Generator().manual_seed(seed)
-        self.place(np.stack([density.start(generator).numpy() for _ in range(settings.num_chains)]))
+        starts = np.stack([density.start(generator).numpy() for _ in range(settings.num_chains)])
+        self.place(approach(starts, self.evaluate))  # the metric is still the identity: u is z
         self.began = self.told = time.perf_counter()
 
     def evaluate(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -85,7 +89,9 @@ class Sampler:
         step = StepSize(self.first_step(), self.settings.target_accept_prob)
         ends = window_ends(self.settings.num_warmup)
         begun = 0
-        for end in ends:
+        for window, end in enumerate(ends):
+            # long trees are wasted while chains are far out and the metric is a guess
+            self.depth = min(EARLY_DEPTH, self.settings.max_tree_depth) if window < 2 else self.settings.max_tree_depth
             # as many as a window can hold for chains that run ahead; older draws make room
             record = machine.new_record(chains, 2 * (end - begun), self.density.size)
             self.chains.done[:] = 0
@@ -130,8 +136,7 @@ class Sampler:
     def tick(self, step: float, record: machine.Record, limit: int) -> tuple[float, int]:
         """One leapfrog step of every chain that has draws to make; see `machine.tick`."""
         value, gradient = self.evaluate(self.chains.u)
-        depth = self.settings.max_tree_depth
-        return machine.tick(self.chains, value, gradient, step, depth, limit, record, self.rng)
+        return machine.tick(self.chains, value, gradient, step, self.depth, limit, record, self.rng)
 
     def due(self, last: bool) -> bool:
         return last or time.perf_counter() - self.told > TOLD_EVERY
