@@ -1,5 +1,6 @@
 # make demo: set up, run the main job on real data.      make test: set up, check everything.
 # make test-slow: the long tests.                         make clean: remove the environments and caches.
+# make bench: measure speed beside other libraries (tests/benchmarks).
 #
 # A file .venv*/.done-* says that a step is finished; it is written last, so that an interrupted step is done again.
 
@@ -7,7 +8,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow clean
+.PHONY: help demo test test-slow bench clean
 
 # The first of these that runs and is new enough.
 fits = $(shell for python in $(1); do \
@@ -28,7 +29,7 @@ install = .venv$(1)/bin/python -m pip install --disable-pip-version-check -c con
     || { cat .venv$(1)/install.log >&2; echo "Set-up failed: pip could not install the packages (log above)." >&2; exit 1; }
 
 help:
-	@sed -n '1,2s/^# //p' Makefile
+	@sed -n '1,3s/^# //p' Makefile
 
 # Ends with make's own code 2 where pyrozoo ends with another than 0; make prints which (`Error 3`: a check failed).
 demo: .venv/.done-run
@@ -49,8 +50,12 @@ endif
 test-slow: .venv/.done-test
 	.venv/bin/python -m pytest -q -m slow
 
+# Some half an hour; the figures mean something on an idle machine alone.
+bench: .venv-bench/.done-bench
+	.venv-bench/bin/python tests/benchmarks/bench.py
+
 clean:
-	rm -rf .venv .venv-arviz1 build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-arviz1 .venv-bench build *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 .venv/.done-create:
@@ -77,4 +82,18 @@ clean:
 # No PyTorch here: the bridge must not need it.
 .venv-arviz1/.done-test: .venv-arviz1/.done-create constraints.txt
 	@$(call install,-arviz1,'arviz>=1' numpy scipy xarray h5netcdf h5py pydantic pytest)
+	@touch $@
+
+.venv-bench/.done-create:
+	@test -n "$(PYTHON)" || { echo "The benchmarks need Python 3.11; none was found." >&2; exit 1; }
+	@echo "Setting up .venv-bench with $$("$(PYTHON)" --version), for the benchmarks"
+	@"$(PYTHON)" -m venv --clear .venv-bench
+	@touch $@
+
+# The peers of the benchmarks have pins of their own. PyStan holds Stan, and needs pkg_resources, which setuptools 81 dropped.
+.venv-bench/.done-bench: .venv-bench/.done-create pyproject.toml tests/benchmarks/constraints.txt
+	@echo "Installing Pyrozoo and the libraries that it is measured beside into .venv-bench"
+	@.venv-bench/bin/python -m pip install --disable-pip-version-check -c tests/benchmarks/constraints.txt \
+	    -e . numpyro jax nutpie pymc pystan 'setuptools<81' > .venv-bench/install.log 2>&1 \
+	    || { cat .venv-bench/install.log >&2; echo "Set-up failed: pip could not install the packages (log above)." >&2; exit 1; }
 	@touch $@
