@@ -47,7 +47,7 @@ class Nuts:
 
     engine: Literal["batched", "pyro"] = "batched"
     num_chains: Positive = 16
-    num_warmup: Positive = 200
+    num_warmup: Positive = 400
     num_samples: Annotated[int, Field(ge=4)] = 400
     target_accept_prob: Annotated[float, Field(gt=0, lt=1)] = 0.8
     max_tree_depth: Annotated[int, Field(ge=1, le=20)] = 10

@@ -146,7 +146,7 @@ def test_inference_is_a_word_a_list_or_a_mapping(section, expected):
 )
 def test_set_reaches_a_backend_in_every_form(section):
     found = load(COIN.replace("[exact, svi, nuts]", section), "inference.nuts.num_samples=50", "seed=3")
-    assert found.inference["nuts"] == Nuts(num_samples=50, num_warmup=9 if "num_warmup" in section else 200)
+    assert found.inference["nuts"] == Nuts(num_samples=50, num_warmup=9 if "num_warmup" in section else 400)
     assert found.seed == 3
 
 
