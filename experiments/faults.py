@@ -72,7 +72,7 @@ def build(kind: type[Record], settings: Any, loc: Loc, owner: str, faults: list[
     if not isinstance(settings, Mapping):
         faults.append(Fault(loc, f"must be a mapping of settings, got {show(settings)}", WAYS["a mapping"]))
         return None
-    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # records are dataclasses
     unknown = [key for key in settings if key not in known]
     faults.extend(Fault((*loc, key), f"not a setting of `{owner}`", did_you_mean(key, known)) for key in unknown)
     try:

@@ -191,3 +191,10 @@ def test_every_chain_has_its_own_number_of_draws():
     assert posterior.draws["x"].shape == (16, 50)
     # every tick costs one gradient a chain, and a run has as many ticks as its busiest chain has steps
     assert gradients >= 16 * posterior.sample_stats["n_steps"].sum(axis=1).max()
+
+
+def test_a_short_warm_up_does_not_bound_the_trees_of_sampling():
+    """Early windows bound trees at 6 doublings; with two of them in all, sampling still has the whole depth."""
+    settings = Nuts(num_chains=2, num_warmup=2, num_samples=20, target_accept_prob=0.999)
+    posterior = fit(correlated, Data({"rho": 0.9999}), settings, seed=1)
+    assert posterior.sample_stats["tree_depth"].max() > 6

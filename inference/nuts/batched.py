@@ -50,7 +50,6 @@ class Sampler:
     def __init__(self, settings: Nuts, density: LogDensity, seed: int, progress: Progress) -> None:
         self.settings, self.density, self.progress = settings, density, progress
         self.rng = np.random.default_rng(seed)
-        self.depth = settings.max_tree_depth
         self.metric = Metric(density.size, settings.metric == "dense")
         self.chains = machine.new_chains(settings.num_chains, density.size, settings.max_tree_depth)
         generator = torch.Generator().manual_seed(seed)
@@ -91,14 +90,14 @@ class Sampler:
         begun = 0
         for window, end in enumerate(ends):
             # long trees are wasted while chains are far out and the metric is a guess
-            self.depth = min(EARLY_DEPTH, self.settings.max_tree_depth) if window < 2 else self.settings.max_tree_depth
+            depth = min(EARLY_DEPTH, self.settings.max_tree_depth) if window < 2 else self.settings.max_tree_depth
             # as many as a window can hold for chains that run ahead; older draws make room
             record = machine.new_record(chains, 2 * (end - begun), self.density.size)
             self.chains.done[:] = 0
             machine.begin_all(self.chains, step.trial, self.rng)
             accepted, completed, total = 0.0, 0, 0
             while total < (end - begun) * chains:
-                rate, count = self.tick(step.trial, record, ENDLESS)
+                rate, count = self.tick(step.trial, depth, record, ENDLESS)
                 accepted, completed, total = accepted + rate, completed + count, total + count
                 if completed >= chains / 2:
                     step.update(accepted / completed)
@@ -127,16 +126,16 @@ class Sampler:
         machine.begin_all(self.chains, step, self.rng)
         done = divergences = 0
         while done < chains * limit:
-            done += self.tick(step, record, limit)[1]
+            done += self.tick(step, self.settings.max_tree_depth, record, limit)[1]
             if self.due(done == chains * limit):
                 divergences = int(sum(record.diverging[c, :n].sum() for c, n in enumerate(self.chains.done)))
             self.tell(self.settings.num_warmup * chains + done, f"{divergences} divergences")
         return record
 
-    def tick(self, step: float, record: machine.Record, limit: int) -> tuple[float, int]:
+    def tick(self, step: float, depth: int, record: machine.Record, limit: int) -> tuple[float, int]:
         """One leapfrog step of every chain that has draws to make; see `machine.tick`."""
         value, gradient = self.evaluate(self.chains.u)
-        return machine.tick(self.chains, value, gradient, step, self.depth, limit, record, self.rng)
+        return machine.tick(self.chains, value, gradient, step, depth, limit, record, self.rng)
 
     def due(self, last: bool) -> bool:
         return last or time.perf_counter() - self.told > TOLD_EVERY
