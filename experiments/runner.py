@@ -106,6 +106,7 @@ def told(model: Any, program: Program) -> Story:
     """The model's own story; a program that tells none has its sites listed instead."""
     own = story(model)
     sites = [(site, "~ " + site.distribution) for site in program.latent]
+    sites += [(site, f"~ {site.distribution}, summed out") for site in program.discrete]
     sites += [(site, "computed") for site in program.deterministic]
     sites += [(site, f"~ {site.distribution}, observed") for site in program.observed]
     names = [site.name + (f"[{', '.join(site.dims)}]" if site.dims else "") for site, _ in sites]

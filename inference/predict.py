@@ -1,4 +1,5 @@
-"""Running a program forwards for many draws: deterministic sites, pointwise log likelihood, prior and predictive draws.
+"""Running a program for many draws: discrete and deterministic sites, pointwise log likelihood, prior and predictive
+draws.
 
 Draws are rows `(draws, *shape)` by site. A program is batched over rows by `torch.vmap`; one that cannot be (a sampler
 without a batching rule, a path that depends on values) is run row by row, with the same meaning.
@@ -16,7 +17,8 @@ from pyro import poutine
 from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 
-from inference.program import Program, as_input, distribution_name, is_plate
+from inference.program import Program
+from inference.statements import as_input, distribution_name, is_plate, prior_trace
 from models.base import Data
 from models.errors import InputError, did_you_mean
 
@@ -29,37 +31,76 @@ def over_rows(run: Callable[[Rows], Rows], draws: Mapping[str, Tensor], values_p
     """`run` on every row of `draws`, stacked."""
     rows = len(next(iter(draws.values())))
     chunk = max(1, min(rows, CHUNK_VALUES // max(1, values_per_row)))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a slow batching rule and a resized output are no concern of the user's
-            return torch.vmap(run, randomness="different", chunk_size=chunk)(dict(draws))
-    except (RuntimeError, ValueError):
-        results = [run({name: value[row] for name, value in draws.items()}) for row in range(rows)]
-        return {name: torch.stack([result[name] for result in results]) for name in results[0]}
+    with torch.no_grad():
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a slow batching rule, a resized output: no concern of the user's
+                return torch.vmap(run, randomness="different", chunk_size=chunk)(dict(draws))
+        except (RuntimeError, ValueError):
+            results = [run({name: value[row] for name, value in draws.items()}) for row in range(rows)]
+            return {name: torch.stack([result[name] for result in results]) for name in results[0]}
 
 
-def deterministics(program: Program, draws: Mapping[str, Tensor]) -> Rows:
-    """Values of the deterministic sites, `(draws, *shape)`."""
-    if not program.deterministic:
+def derived(program: Program, draws: Mapping[str, Tensor]) -> Rows:
+    """Values of the sites that no sampler moves, `(draws, *shape)`: deterministic ones; discrete ones, each draw from
+    their joint distribution given the row and the data, as whole numbers.
+
+    Discrete sites whose draws are more than MOST_VALUES numbers are left out.
+    """
+    sizes = {site.name: int(np.prod(site.shape)) for site in (*program.discrete, *program.deterministic)}
+    if not sizes:
         return {}
+    rows = len(next(iter(draws.values())))
+    kept = program.discrete if rows * sum(sizes[site.name] for site in program.discrete) <= MOST_VALUES else ()
 
     def run(latents: Rows) -> Rows:
-        trace = program.trace(latents)
-        return {site.name: trace.nodes[site.name]["value"] for site in program.deterministic}
+        found = program.enumerated(latents).draw() if program.discrete else {}
+        states = {site.name: found[site.name].expand(site.shape) for site in program.discrete}
+        nodes = program.trace({**latents, **states}).nodes if program.deterministic else {}
+        return {
+            **{site.name: nodes[site.name]["value"] for site in program.deterministic},
+            **{site.name: states[site.name].long() for site in kept},
+        }
 
-    return over_rows(run, draws, sum(int(np.prod(site.shape)) for site in program.deterministic))
+    return over_rows(run, draws, sum(sizes.values()) + numbers_summed(program, draws))
 
 
 def log_likelihood(program: Program, draws: Mapping[str, Tensor]) -> Rows:
-    """Pointwise log density of the observed sites, `(draws, *batch shape)`: one number for each observation."""
+    """Pointwise log density of the observed sites, `(draws, *batch shape)`: one number for each observation.
+
+    Discrete sites are summed out. Where one ties rows together (a chain, a label shared by all), the rows have no
+    densities of their own: the site has one number for each group of rows, along its leading axes, or one in all.
+    Observed sites that a discrete site ties to each other have one number together, under their joined names.
+    """
     if not program.observed:
         return {}
+    observed = [site.name for site in program.observed]
 
     def run(latents: Rows) -> Rows:
-        nodes = program.trace(latents).nodes
-        return {site.name: pointwise(nodes[site.name]) for site in program.observed}
+        if not program.discrete:
+            nodes = program.trace(latents).nodes
+            return {name: pointwise(nodes[name]) for name in observed}
+        found = program.enumerated(latents)
+        groups = {name: group for group in found.groups() if (name := joined(group, observed))}
+        tied = {name for group in groups.values() for name in group}
+        alone = {name: found.nodes[name]["log_prob"] for name in observed if name not in tied}
+        return alone | {name: found.likelihood(group, observed) for name, group in groups.items()}
 
-    return over_rows(run, draws, observed_size(program))
+    return over_rows(run, draws, observed_size(program) + numbers_summed(program, draws))
+
+
+def numbers_summed(program: Program, draws: Mapping[str, Tensor]) -> int:
+    """How many numbers there are to sum for one row, with all values of the discrete sites at once."""
+    if not program.discrete:
+        return 0
+    terms = program.enumerated({name: value[0] for name, value in draws.items()}).terms
+    return sum(term.numel() for term in terms.values())
+
+
+def joined(group: list[str], observed: list[str]) -> str:
+    """The name of what is observed in a group: `y`, `y1+y2`, `y1+...+y9`; empty where nothing is."""
+    names = [name for name in group if name in observed]
+    return "+".join(names if len(names) < 4 else [names[0], "...", names[-1]])
 
 
 def pointwise(node: Mapping[str, Any]) -> Tensor:
@@ -73,19 +114,21 @@ def predictive(program: Program, draws: Mapping[str, Tensor]) -> Rows:
         return {}
 
     def run(latents: Rows) -> Rows:
-        trace = poutine.trace(poutine.condition(program.model, latents)).get_trace(**program.inputs)
-        return {site.name: trace.nodes[site.name]["value"] for site in program.observed}
+        nodes = program.run(latents).nodes
+        return {site.name: nodes[site.name]["value"] for site in program.observed}
 
     return over_rows(run, draws, observed_size(program))
 
 
 def prior(program: Program, num_draws: int) -> Rows:
-    """Joint draws of every site before any data, `(num_draws, *shape)`."""
-    sites = (*program.latent, *program.deterministic, *program.observed)
+    """Joint draws of every site before any data, `(num_draws, *shape)`; none where a prior is no distribution."""
+    sites = (*program.latent, *program.discrete, *program.deterministic, *program.observed)
+    if any(site.distribution == "ImproperUniform" for site in program.latent):
+        return {}
 
     def run(_: Rows) -> Rows:
-        trace = poutine.trace(program.model).get_trace(**program.inputs)
-        return {site.name: trace.nodes[site.name]["value"] for site in sites}
+        nodes = program.run({}).nodes
+        return {site.name: nodes[site.name]["value"] for site in sites}
 
     return over_rows(run, {"": torch.zeros(num_draws)}, sum(int(np.prod(site.shape)) for site in sites))
 
@@ -94,7 +137,7 @@ def draw_once(model: Callable[..., Any], data: Data, fixed: Mapping[str, Any], w
     """One joint draw of every site, with some fixed: site -> value. InputError where a fixed value does not fit
     its site."""
     inputs = {name: as_input(value) for name, value in data.inputs.items()}
-    sites = poutine.trace(model).get_trace(**inputs)
+    sites = prior_trace(model, inputs)
     known = [name for name in sites.stochastic_nodes if not is_plate(sites.nodes[name])]
     values = {}
     for name, value in fixed.items():
@@ -110,9 +153,13 @@ def draw_once(model: Callable[..., Any], data: Data, fixed: Mapping[str, Any], w
         if values[name].shape != fn.shape() or not bool(fn.support.check(values[name]).all()):
             needed = f"of shape {tuple(fn.shape())} and in the support of {distribution_name(fn)}"
             raise InputError(where, f"`{name}` must be {needed}, got {value}", "correct the value")
+        values[name] = values[name].to(sites.nodes[name]["value"].dtype)
+    for name in known:
+        if name not in values and distribution_name(sites.nodes[name]["fn"]) == "ImproperUniform":
+            raise InputError(where, f"`{name}` has no distribution to draw it from", "give its value")
     trace = poutine.trace(poutine.condition(model, values)).get_trace(**inputs)
     nodes = {name: node for name, node in trace.nodes.items() if node["type"] == "sample" and not is_plate(node)}
-    return {name: node["value"].numpy() for name, node in nodes.items()}
+    return {name: node["value"].detach().numpy() for name, node in nodes.items()}
 
 
 def observed_size(program: Program) -> int:

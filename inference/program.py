@@ -6,7 +6,7 @@ import inspect
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,10 +17,26 @@ from pyro import poutine
 from pyro.distributions import constraints
 from torch import Tensor
 
+from inference.enumeration import Enumerated, values_of
+from inference.statements import (
+    NoFactor,
+    UnobservedKeepPrior,
+    as_input,
+    axes,
+    bare,
+    check_arguments,
+    check_in_plates,
+    check_observed,
+    distribution_name,
+    is_plate,
+    name_of,
+    prior_trace,
+    refuse_subsampling,
+    same_support,
+    sites_of,
+)
 from models.base import Data, Dims, Model
 from models.errors import InputError, did_you_mean
-
-NoFactor = torch.linalg.LinAlgError  # type: ignore[attr-defined]  # public, though torch does not export it by name
 
 
 class Site(NamedTuple):
@@ -39,6 +55,10 @@ class Program:
     """A model with its data as tensors. Make one with `read` and use it inside one `workspace`.
 
     latent, deterministic, observed: sites in the order of the program.
+    discrete: latent sites with finitely many values, which are summed out; `latent` has all others.
+    depth: how many axes plates and batches use at most.
+    parameters: names of `pyro.param` statements, which stay at their first value.
+    loops: plates that the program runs through one by one, with their indices as plain numbers, which tracing needs.
     """
 
     name: str
@@ -48,42 +68,60 @@ class Program:
     latent: tuple[Site, ...]
     deterministic: tuple[Site, ...]
     observed: tuple[Site, ...]
+    discrete: tuple[Site, ...] = ()
+    depth: int = 0
+    parameters: tuple[str, ...] = ()
+    loops: Mapping[str, list[int]] = field(default_factory=dict)
 
     @cached_property
     def dims(self) -> Dims:
-        """Axis names by site, latent, deterministic and observed."""
-        return {site.name: site.dims for site in (*self.latent, *self.deterministic, *self.observed)}
+        """Axis names by site."""
+        return {site.name: site.dims for site in (*self.latent, *self.discrete, *self.deterministic, *self.observed)}
 
     def conditioned(self) -> None:
         """The program given its observed values: what Pyro's own algorithms take as a model."""
         poutine.condition(self.model, dict(self.values))(**self.inputs)
 
+    def run(self, values: Mapping[str, Tensor]) -> poutine.Trace:
+        """Run the program with sites at `values`; all others are drawn, observed ones too."""
+        return poutine.trace(poutine.condition(self.model, {**self.loops, **values})).get_trace(**self.inputs)
+
     def trace(self, latents: Mapping[str, Tensor]) -> poutine.Trace:
         """Run the program with latent sites at `latents` and observed sites at their data."""
-        return poutine.trace(poutine.condition(self.model, {**self.values, **latents})).get_trace(**self.inputs)
+        return self.run({**self.values, **latents})
+
+    def enumerated(self, latents: Mapping[str, Tensor]) -> Enumerated:
+        """Run the program like `trace`, with the discrete sites that `latents` does not name at all of their values."""
+        conditioned = poutine.condition(self.model, {**self.loops, **self.values, **latents})
+        summed = [site.name for site in self.discrete if site.name not in latents]
+        return Enumerated(lambda: conditioned(**self.inputs), summed, self.depth)
 
     def log_joint(self, latents: Mapping[str, Tensor]) -> Tensor:
-        """log p(latents, observed) on the sites' own (constrained) scale, a scalar."""
-        return self.trace(latents).log_prob_sum()
+        """log p(latents, observed) on the sites' own (constrained) scale, a scalar; the discrete sites that `latents`
+        does not name are summed out."""
+        if all(site.name in latents for site in self.discrete):
+            return self.trace(latents).log_prob_sum()
+        return self.enumerated(latents).log_sum()
 
     def first_fault(self, latents: Mapping[str, Tensor]) -> str | None:
         """The first site whose log density is not finite there, in words: site, row, value; None where all
-        are finite."""
+        are finite. What depends on a discrete site is at fault where no value of that site makes it finite."""
         try:
-            trace = self.trace(latents)
-            trace.compute_log_prob()
+            nodes = self.enumerated(latents).nodes
         except NoFactor as error:
             return str(error).split("\n")[0]
-        for name, node in trace.nodes.items():
-            if node["type"] != "sample" or is_plate(node):
-                continue
-            bad = ~torch.isfinite(node["log_prob"])
+        for name, node in nodes.items():
+            shape = node["value"].shape[: node["value"].dim() - node["fn"].event_dim]
+            rank = min(len(shape), self.depth)
+            over_values = tuple(range(node["log_prob"].dim() - rank))
+            best = node["log_prob"].amax(over_values) if over_values else node["log_prob"]
+            bad = ~torch.isfinite(best)
             if bad.any():
                 row = tuple(int(i) for i in bad.nonzero()[0])
                 at = f", row {', '.join(str(i + 1) for i in row)}" if row else ""
                 value = node["value"][row] if row else node["value"]
                 shown = f"{value.item():.6g}" if value.numel() == 1 else str(value.tolist())
-                density = node["log_prob"][row].item()
+                density = best[row].item()
                 return f"site `{name}` ({distribution_name(node['fn'])}){at}: log density is {density} at value {shown}"
         return None
 
@@ -91,11 +129,10 @@ class Program:
 def read(model: Model | Callable[..., Any], data: Data) -> Program:
     """Check that model and data fit and read the sites off one prior run. InputError names the site or argument
     in the way."""
-    name = model.__name__ if inspect.isroutine(model) else type(model).__name__
+    name = name_of(model)
     inputs = {key: as_input(value) for key, value in data.inputs.items()}
     check_arguments(name, model, inputs)
-    program: Callable[..., Any] = model
-    traces = [poutine.trace(program).get_trace(**inputs) for _ in range(2)]
+    traces = [prior_trace(model, inputs) for _ in range(2)]
     first, second = ({key: node for key, node in trace.nodes.items() if node["type"] == "sample"} for trace in traces)
     if list(first) != list(second):
         raise InputError(
@@ -105,8 +142,8 @@ def read(model: Model | Callable[..., Any], data: Data) -> Program:
     for key in values:
         if key not in first:
             raise InputError(name, f"there is no site `{key}` to observe", did_you_mean(key, sites_of(first)))
-    declared = getattr(model, "dims", {})
-    latent, deterministic, observed = [], [], []
+    declared = getattr(bare(model), "dims", {})
+    latent, discrete, deterministic, observed = [], [], [], []
     for key, node in first.items():
         if is_plate(node):
             refuse_subsampling(name, key, node)
@@ -118,26 +155,81 @@ def read(model: Model | Callable[..., Any], data: Data) -> Program:
             tuple(node["value"].shape),
             axes(name, key, node, declared),
         )
+        fixed = same_support(node["fn"].support, second[key]["fn"].support)
         if node["infer"].get("_deterministic"):
+            if key in values:
+                raise InputError(
+                    name, f"site `{key}` is computed and cannot be observed", "observe a `pyro.sample` site"
+                )
             deterministic.append(site)
         elif key in values:
-            check_observed(name, node, values[key], key)
+            check_observed(name, node, values[key], key, fixed)
             values[key] = values[key].to(node["value"].dtype)  # labels stay whole numbers, so that they can index
             observed.append(site)
         elif node["is_observed"]:
             # the program's own `obs=`: Pyro would broadcast it against the site without a word
-            check_observed(name, node, node["value"], key)
+            check_observed(name, node, node["value"], key, fixed)
+        elif not fixed:
+            raise InputError(
+                name,
+                f"the support of site `{key}` depends on other sites",
+                "write it as a fixed support times a scale",
+            )
+        elif values_of(node["fn"]) is not None:
+            check_in_plates(name, node, key)
+            discrete.append(site)
         else:
-            if not same_support(node["fn"].support, second[key]["fn"].support):
-                raise InputError(
-                    name,
-                    f"the support of site `{key}` depends on other sites",
-                    "write it as a fixed support times a scale",
-                )
             latent.append(site)
-    if not latent:
+    if not latent and not discrete:
         raise InputError(name, "there is no latent site to infer", "every site is observed")
-    return Program(name, model, inputs, values, tuple(latent), tuple(deterministic), tuple(observed))
+    around = [frame for node in first.values() for frame in node["cond_indep_stack"]]
+    loops = {frame.name for frame in around if not frame.vectorized} & first.keys()
+    program = Program(
+        name,
+        UnobservedKeepPrior(first)(model),
+        inputs,
+        values,
+        latent=tuple(latent),
+        deterministic=tuple(deterministic),
+        observed=tuple(observed),
+        discrete=tuple(discrete),
+        depth=max(len(node["fn"].batch_shape) for node in first.values() if not is_plate(node)),
+        parameters=tuple(traces[0].param_nodes),
+        loops={key: first[key]["value"].tolist() for key in loops},
+    )
+    check_density(program, {site.name: first[site.name]["value"].detach() for site in (*latent, *discrete)})
+    return program
+
+
+def check_density(program: Program, at: Mapping[str, Tensor]) -> None:
+    """At one point: the density is the same twice, and among all values of the discrete sites at once every site has
+    the density that it has in a run with one value of each."""
+    before = torch.get_rng_state()
+    plain = program.trace(at)
+    plain.compute_log_prob()
+    if not torch.equal(torch.get_rng_state(), before):
+        again = program.trace(at)
+        again.compute_log_prob()
+        for name, node in plain.nodes.items():
+            if "log_prob" in node and not torch.allclose(
+                node["log_prob"], again.nodes[name]["log_prob"], rtol=0, atol=0, equal_nan=True
+            ):
+                raise InputError(
+                    program.name,
+                    f"the density of site `{name}` is random: it is not the same twice at one point",
+                    "draw random numbers in `pyro.sample` statements, and hide none of these",
+                )
+    if program.discrete:
+        remedy = "index with `pyro.ops.indexing.Vindex`; let shapes broadcast with the discrete sites' axes on the left"
+        try:
+            wrong = program.enumerated({site.name: at[site.name] for site in program.latent}).disagreement(plain.nodes)
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            line = str(error).strip().split("\n")[0].rstrip(":. ")
+            rule = f"fails with all values of its discrete sites at once ({line})"
+            raise InputError(program.name, rule, remedy) from error
+        if wrong is not None:
+            rule = f"site `{wrong}` has another density with all values of the discrete sites at once than with one"
+            raise InputError(program.name, rule, remedy)
 
 
 @contextmanager
@@ -151,7 +243,8 @@ def faults_of(model: Model | Callable[..., Any]) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:
-        kind = model if inspect.isroutine(model) else type(model)
+        program = bare(model)
+        kind = program if inspect.isroutine(program) else type(program)
         frames = traceback.extract_tb(error.__traceback__)
         own = [frame for frame in frames if frame.filename == file_of(kind)]
         if not own or kind.__module__.startswith("models."):
@@ -171,109 +264,25 @@ def file_of(kind: Any) -> str | None:
         return None
 
 
-def as_input(value: Any) -> Any:
-    """Arrays and tensors as tensors, float64, int64 or bool; plain numbers, words and None as they are."""
-    if isinstance(value, (bool, int, float, str)) or value is None:
-        return value
-    array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
-    kinds = {"f": float, "i": np.int64, "u": np.int64, "b": bool}
-    if array.dtype.kind not in kinds:
-        raise InputError(
-            "data", f"an input must hold numbers, got {array.dtype} values", "code labels as whole numbers"
-        )
-    return torch.as_tensor(array.astype(kinds[array.dtype.kind]))
-
-
-def check_arguments(name: str, model: Callable[..., Any], inputs: Mapping[str, Any]) -> None:
-    """The program takes every input, and every argument without a default is there."""
-    parameters = inspect.signature(model).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return
-    for key in inputs:
-        if key not in parameters:
-            raise InputError(name, f"takes no argument `{key}`", did_you_mean(key, parameters))
-    for key, parameter in parameters.items():
-        if parameter.default is parameter.empty and key not in inputs:
-            raise InputError(name, f"needs the argument `{key}`", "give it under data.columns or data.values")
-
-
-def refuse_subsampling(name: str, key: str, node: Mapping[str, Any]) -> None:
-    if (node["fn"].subsample_size or node["fn"].size) < node["fn"].size:
-        raise InputError(name, f"plate `{key}` is subsampled, so its density is random", "use the whole plate")
-
-
-def check_observed(name: str, node: Mapping[str, Any], value: Tensor, key: str) -> None:
-    """Observed values have exactly the site's shape (no broadcasting) and lie in its support."""
-    if value.shape != node["fn"].shape():
-        raise InputError(
-            name,
-            f"site `{key}` has shape {tuple(node['fn'].shape())}, its data have shape {tuple(value.shape)}",
-            "give one value for each element of the site",
-        )
-    inside = node["fn"].support.check(value)
-    if not bool(inside.all()):
-        row = tuple(int(i) for i in (~inside).nonzero()[0])
-        at = f", row {', '.join(str(i + 1) for i in row)}" if row else ""
-        raise InputError(
-            f"{name}, site `{key}`{at}",
-            f"{value[row].tolist():g} is outside the support of {distribution_name(node['fn'])}"
-            if value[row].numel() == 1
-            else f"{value[row].tolist()} is outside the support of {distribution_name(node['fn'])}",
-            "correct the value or use another distribution",
-        )
-
-
-def axes(name: str, key: str, node: Mapping[str, Any], declared: Dims) -> tuple[str, ...]:
-    """Names of a site's axes: the model's own `dims`, or else its plates, or else `key_dim_0`, ...; a scalar has
-    none."""
-    rank = node["value"].dim()
-    if rank == 0 or len(declared.get(key, ())) == rank:
-        return tuple(declared.get(key, ())) if rank else ()
-    if key in declared:
-        raise InputError(
-            name,
-            f"dims of site `{key}` names {len(declared[key])} axes, its shape is {tuple(node['value'].shape)}",
-            "correct `dims`",
-        )
-    plates = {frame.dim - node["fn"].event_dim: frame.name for frame in node["cond_indep_stack"] if frame.vectorized}
-    return tuple(plates.get(axis - rank, f"{key}_dim_{axis}") for axis in range(rank))
-
-
-def same_support(first: constraints.Constraint, second: constraints.Constraint) -> bool:
-    """Whether two supports are one and the same set (bounds are compared by value)."""
-    if isinstance(first, constraints.independent) and isinstance(second, constraints.independent):
-        return same_support(first.base_constraint, second.base_constraint)
-    if type(first) is not type(second):
-        return False
-    bounds = [(vars(one).get(key), vars(other).get(key)) for one, other in [(first, second)] for key in vars(first)]
-    return all(
-        bool(torch.equal(torch.as_tensor(a), torch.as_tensor(b)))
-        for a, b in bounds
-        if isinstance(a, (int, float, Tensor))
-    )
-
-
-def is_plate(node: Mapping[str, Any]) -> bool:
-    return type(node["fn"]).__name__ == "_Subsample"
-
-
-def sites_of(nodes: Mapping[str, Any]) -> list[str]:
-    return [key for key, node in nodes.items() if not is_plate(node)]
-
-
-def distribution_name(fn: Any) -> str:
-    """`Normal` for Normal, also where it is expanded, masked or moved to the event."""
-    while type(fn).__name__ in ("Independent", "ExpandedDistribution", "MaskedDistribution"):
-        fn = fn.base_dist
-    return type(fn).__name__
-
-
 def refuse_discrete(backend: str, program: Program) -> None:
-    """Gradient-based backends need continuous sites."""
-    for site in program.latent:
+    """InputError names a discrete site that the backend cannot serve: any of them for `exact`, one that cannot be
+    summed out for the others, which also need something continuous."""
+    where = f"`{backend}` cannot fit {program.name}"
+    sites = (*program.discrete, *program.latent) if backend == "exact" else program.latent
+    for site in sites:
         if site.support.is_discrete:
+            rule = f"site `{site.name}` ({site.distribution}) is discrete"
+            if backend == "exact":
+                raise InputError(where, rule, "sum it out in the program, for instance with MixtureSameFamily")
             raise InputError(
-                f"`{backend}` cannot fit {program.name}",
-                f"site `{site.name}` ({site.distribution}) is discrete",
-                "sum it out in the program, for instance with MixtureSameFamily",
+                where,
+                f"{rule} and its values cannot be listed",
+                "use a Categorical, Bernoulli or Binomial in a plate, which is summed out, or sum it out yourself",
             )
+    if not program.latent:
+        names = " and ".join(f"`{site.name}`" for site in program.discrete)
+        raise InputError(
+            where,
+            f"only discrete sites are latent ({names}): there is nothing continuous to move",
+            "compare the log joint of their values, which are finitely many",
+        )

@@ -29,6 +29,11 @@ def workspace(seed: int, num_threads: int = 1) -> Iterator[None]:
 
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
+    fixed_order, warned = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
     try:
         torch.set_default_dtype(torch.float64)
         torch.set_num_threads(num_threads)
@@ -45,6 +50,9 @@ def workspace(seed: int, num_threads: int = 1) -> Iterator[None]:
     finally:
         torch.set_default_dtype(dtype)
         torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(fixed_order, warn_only=warned)
+        if devices is not None:
+            torch.cuda.set_rng_state_all(devices)
         random.setstate(states[0])
         np.random.set_state(states[1])
         torch.set_rng_state(states[2])

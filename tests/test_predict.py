@@ -14,7 +14,7 @@ from pyro import poutine
 from torch import Tensor
 
 from inference import predict
-from inference.predict import deterministics, draw_once, log_likelihood, over_rows, predictive, prior, thin
+from inference.predict import derived, draw_once, log_likelihood, over_rows, predictive, prior, thin
 from inference.program import Program, read
 from inference.streams import workspace
 from models import BetaBernoulli
@@ -237,7 +237,7 @@ X = np.array([1.0, -2.0])
 
 def test_deterministic_sites_are_functions_of_the_draws() -> None:
     slope = torch.tensor([0.0, 1.0, -0.5])
-    found = deterministics(read(line, Data({"x": X}, {"y": X})), {"slope": slope})
+    found = derived(read(line, Data({"x": X}, {"y": X})), {"slope": slope})
     np.testing.assert_allclose(found["fitted"].numpy(), slope.numpy()[:, None] * X)
 
 
@@ -323,3 +323,43 @@ def test_a_truth_that_does_not_fit_is_refused(truth: dict[str, object], sentence
 def test_a_truth_outside_the_support_is_refused() -> None:
     with pytest.raises(InputError, match=r"`theta` must be of shape \(\) and in the support of Beta, got 1.5"):
         draw_once(BetaBernoulli(), Data({"num_rows": 3}), {"theta": 1.5}, "config")
+
+
+def without_a_prior(num_rows: int) -> None:
+    """A flat prior: a density, but nothing to draw from."""
+    m = pyro.sample("m", dist.ImproperUniform(dist.constraints.real, (), ()))
+    with pyro.plate("row", num_rows):
+        pyro.sample("y", dist.Normal(m, 1.0))
+
+
+def test_a_program_without_a_proper_prior_has_replicated_data_and_no_prior_draws() -> None:
+    program = read(without_a_prior, Data({"num_rows": 2}, {"y": X}))
+    assert prior(program, 100) == {}
+    y = predictive(program, {"m": torch.full((1500,), 7.0)})["y"]
+    assert scipy.stats.kstest(y.numpy().ravel(), scipy.stats.norm(7, 1).cdf).pvalue > 1e-4
+
+
+def test_a_site_without_a_distribution_is_drawn_from_the_value_it_is_given() -> None:
+    with pytest.raises(InputError) as refused:
+        draw_once(without_a_prior, Data({"num_rows": 3}), {}, "config")
+    assert str(refused.value) == "config: `m` has no distribution to draw it from; give its value"
+    assert draw_once(without_a_prior, Data({"num_rows": 3}), {"m": 2.0}, "config")["m"] == 2.0
+
+
+def labelled(num_rows: int) -> None:
+    scale = pyro.param("scale", torch.tensor(0.5))
+    with pyro.plate("row", num_rows):
+        z = pyro.sample("z", dist.Categorical(torch.tensor([0.5, 0.5])))
+        pyro.deterministic("centre", torch.tensor([-50.0, 50.0])[z], event_dim=0)
+        pyro.sample("y", dist.Normal(torch.tensor([-50.0, 50.0])[z], scale))
+
+
+def test_labels_can_be_fixed_as_truth() -> None:
+    """They stay whole numbers, which index."""
+    found = draw_once(labelled, Data({"num_rows": 3}), {"z": [0, 1, 1]}, "config")
+    assert found["z"].tolist() == [0, 1, 1] and (np.sign(found["y"]) == [-1, 1, 1]).all()
+
+
+def test_parameters_leave_no_trace_in_what_is_drawn() -> None:
+    found = prior(read(labelled, Data({"num_rows": 2})), 50)
+    assert not any(value.requires_grad for value in found.values()) and set(found) == {"z", "centre", "y"}

@@ -13,9 +13,12 @@ import pytest
 import scipy.stats
 import torch
 from pyro import poutine
+from pyro.infer import config_enumerate
+from pyro.infer.reparam import LocScaleReparam
 from torch import Tensor
 
 from inference.program import read, refuse_discrete
+from inference.statements import distribution_name
 from inference.streams import workspace
 from models import BetaBernoulli, LogisticRegression, Prior
 from models.base import Data, Dims
@@ -169,9 +172,55 @@ def observes_inside(y: Tensor) -> None:
         pyro.sample("y", dist.Bernoulli(m), obs=y)
 
 
+def random_mean() -> None:
+    m = pyro.sample("m", dist.Normal(0.0, 1.0))
+    pyro.sample("y", dist.Normal(m + torch.rand(()), 1.0))
+
+
+def hidden_effect() -> None:
+    """What a handler hides is drawn anew in every run."""
+    m = pyro.sample("m", dist.Normal(0.0, 1.0))
+    with poutine.block():
+        effect = pyro.sample("effect", dist.Normal(0.0, 1.0))
+    pyro.sample("y", dist.Normal(m + effect, 1.0))
+
+
+def labels_without_a_plate() -> None:
+    m = pyro.sample("m", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+    z = pyro.sample("z", dist.Categorical(torch.ones(3, 2)))
+    pyro.sample("y", dist.Normal(m[z], 1.0).to_event(1))
+
+
+def branching_on_a_label() -> None:
+    m = pyro.sample("m", dist.Normal(0.0, 1.0))
+    z = pyro.sample("z", dist.Bernoulli(0.5))
+    pyro.sample("y", dist.Normal(m if z > 0 else -m, 1.0))
+
+
+def adding_up_what_should_broadcast() -> None:
+    m = pyro.sample("m", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+    z = pyro.sample("z", dist.Bernoulli(0.5))
+    pyro.sample("y", dist.Normal(m[z.long()].sum(), 1.0))
+
+
+def an_axis_too_many() -> None:
+    m = pyro.sample("m", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+    with pyro.plate("row", 2):
+        z = pyro.sample("z", dist.Bernoulli(0.5))
+    pyro.sample("y", dist.Normal(m[z.long()], 1.0).to_event(1))
+
+
+def labels_turned_to_a_column() -> None:
+    m = pyro.sample("m", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+    with pyro.plate("row", 2):
+        z = pyro.sample("z", dist.Bernoulli(0.5))
+        pyro.sample("y", dist.Normal(m[z.long()].unsqueeze(-1), 1.0))
+
+
 ROWS = {"num_rows": 3}
 EACH = "give one value for each element of the site"
 CORRECT = "correct the value or use another distribution"
+AT_ONCE = "index with `pyro.ops.indexing.Vindex`; let shapes broadcast with the discrete sites' axes on the left"
 REFUSED: dict[str, tuple[Callable[..., Any], Data, str]] = {
     "a column of a matrix": (
         BetaBernoulli(),
@@ -249,6 +298,48 @@ REFUSED: dict[str, tuple[Callable[..., Any], Data, str]] = {
         Data(),
         "WrongDims: dims of site `z` names 2 axes, its shape is (3,); correct `dims`",
     ),
+    "a random density": (
+        random_mean,
+        Data({}, {"y": np.array(0.0)}),
+        "random_mean: the density of site `y` is random: it is not the same twice at one point; "
+        "draw random numbers in `pyro.sample` statements, and hide none of these",
+    ),
+    "a hidden site": (
+        hidden_effect,
+        Data({}, {"y": np.array(0.0)}),
+        "hidden_effect: the density of site `y` is random: it is not the same twice at one point; "
+        "draw random numbers in `pyro.sample` statements, and hide none of these",
+    ),
+    "labels outside a plate": (
+        labels_without_a_plate,
+        Data({}, {"y": X}),
+        "labels_without_a_plate: discrete site `z` has several elements outside a plate; "
+        "sample it inside a `pyro.plate`",
+    ),
+    "a branch on a label": (
+        branching_on_a_label,
+        Data({}, {"y": np.array(0.0)}),
+        "branching_on_a_label: fails with all values of its discrete sites at once (Boolean value of Tensor with more "
+        f"than one value is ambiguous); {AT_ONCE}",
+    ),
+    "a sum over values": (
+        adding_up_what_should_broadcast,
+        Data({}, {"y": np.array(0.0)}),
+        "adding_up_what_should_broadcast: site `y` has another density with all values of the discrete sites at once "
+        f"than with one; {AT_ONCE}",
+    ),
+    "labels read from outside their plate": (
+        an_axis_too_many,
+        Data({}, {"y": np.zeros(2)}),
+        "an_axis_too_many: site `y` has another density with all values of the discrete sites at once than with one; "
+        + AT_ONCE,
+    ),
+    "labels in the wrong axis": (
+        labels_turned_to_a_column,
+        Data({}, {"y": np.zeros((2, 2))}),
+        "labels_turned_to_a_column: fails with all values of its discrete sites at once (site `y` has an axis too "
+        f"many); {AT_ONCE}",
+    ),
     "nothing to infer": (
         everything_observed,
         Data({}, {"y": np.array(0.0)}),
@@ -285,17 +376,102 @@ def test_tensors_and_arrays_of_any_width_are_one_and_the_same_input() -> None:
     assert len(values) == 1
 
 
-def test_a_discrete_latent_site_is_named_with_the_way_out() -> None:
+LABELLED = {
+    "three values": (lambda: dist.Categorical(torch.ones(3) / 3), True),
+    "a count of five": (lambda: dist.Binomial(5, 0.3), True),
+    "one of three": (lambda: dist.OneHotCategorical(torch.ones(3) / 3), True),
+    "any count": (lambda: dist.Poisson(2.0), False),
+    "a wait": (lambda: dist.Geometric(0.3), False),
+    "two at once": (lambda: dist.Bernoulli(torch.tensor([0.3, 0.6])).to_event(1), False),
+    "counts of different size": (lambda: dist.Binomial(torch.tensor([3.0, 5.0]), 0.3), False),
+}
+
+
+@pytest.mark.parametrize(("prior", "listed"), LABELLED.values(), ids=LABELLED)
+def test_discrete_sites_are_served_where_their_values_can_be_listed(
+    prior: Callable[[], dist.Distribution], listed: bool
+) -> None:
     def program() -> None:
         pyro.sample("p", dist.Beta(1.0, 1.0))
-        pyro.sample("k", dist.Categorical(torch.ones(3) / 3))
+        pyro.sample("k", prior())
 
+    found = read(program, Data())
+    assert [site.name for site in found.discrete] == ["k"] * listed
     with pytest.raises(InputError) as refused:
-        refuse_discrete("nuts", read(program, Data()))
+        refuse_discrete("exact", found)
+    name = distribution_name(prior())
     assert str(refused.value) == (
-        "`nuts` cannot fit program: site `k` (Categorical) is discrete; "
+        f"`exact` cannot fit program: site `k` ({name}) is discrete; "
         "sum it out in the program, for instance with MixtureSameFamily"
     )
+    if listed:
+        refuse_discrete("nuts", found)
+        return
+    with pytest.raises(InputError) as refused:
+        refuse_discrete("nuts", found)
+    assert str(refused.value) == (
+        f"`nuts` cannot fit program: site `k` ({name}) is discrete and its values cannot be listed; "
+        "use a Categorical, Bernoulli or Binomial in a plate, which is summed out, or sum it out yourself"
+    )
+
+
+def test_the_support_of_an_observation_may_depend_on_other_sites() -> None:
+    """How many tanks there are: a draw from the prior says nothing about whether the data fit."""
+
+    def tanks(num_rows: int) -> None:
+        total = pyro.sample("total", dist.Pareto(1.0, 1.0))
+        with pyro.plate("row", num_rows):
+            pyro.sample("number", dist.Uniform(0.0, total))
+
+    for seed in range(5):
+        pyro.set_rng_seed(seed)
+        program = read(tanks, Data({"num_rows": 2}, {"number": np.array([40.0, 900.0])}))
+        assert program.log_joint({"total": torch.tensor(1000.0)}).item() == pytest.approx(-4 * np.log(1000))
+
+
+def test_a_matrix_that_has_no_factor_at_some_prior_draws_is_drawn_again() -> None:
+    def program() -> None:
+        m = pyro.sample("m", dist.Normal(0.0, 5.0))
+        one = torch.ones_like(m)
+        pyro.sample("y", dist.MultivariateNormal(torch.zeros(2), torch.stack([one, m, m, one]).reshape(2, 2)))
+
+    for seed in range(5):
+        pyro.set_rng_seed(seed)
+        assert [site.name for site in read(program, Data({}, {"y": np.zeros(2)})).observed] == ["y"]
+
+
+def test_a_program_is_named_and_checked_below_the_handlers_that_decorate_it() -> None:
+    decorated = config_enumerate(poutine.reparam(line, config={"slope": LocScaleReparam(0.0)}))
+    program = read(decorated, Data({"x": X}, {"y": X}))
+    assert program.name == "line" and [site.name for site in program.latent] == ["slope_decentered"]
+    with pytest.raises(InputError, match="^line: takes no argument `z`; known: `x`, `spread`$"):
+        read(decorated, Data({"x": X, "z": X}))
+
+
+def test_parameters_are_known_by_name() -> None:
+    def program() -> None:
+        scale = pyro.param("scale", torch.tensor(2.0))
+        pyro.sample("m", dist.Normal(0.0, scale))
+
+    found = read(program, Data())
+    assert found.parameters == ("scale",)
+    expected = scipy.stats.norm(0, 2).logpdf(0.7)
+    assert found.log_joint({"m": torch.tensor(0.7)}).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_first_fault_where_no_value_of_a_discrete_site_helps() -> None:
+    """-inf given one label is no fault; given every label it is, in that row."""
+
+    def program() -> None:
+        p = pyro.sample("p", dist.Beta(1.0, 1.0))
+        with pyro.plate("row", 3):
+            z = pyro.sample("z", dist.Bernoulli(p))
+            pyro.sample("y", dist.Delta(2.0 * z))
+
+    at = {"p": torch.tensor(0.5)}
+    assert read(program, Data({}, {"y": np.array([0.0, 2.0, 0.0])})).first_fault(at) is None
+    found = read(program, Data({}, {"y": np.array([0.0, 2.0, 1.0])})).first_fault(at)
+    assert found == "site `y` (Delta), row 3: log density is -inf at value 1"
 
 
 @pytest.mark.parametrize(

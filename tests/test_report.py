@@ -129,7 +129,6 @@ def coin(truth: bool = True) -> Result:
             "threads": 2,
             "versions": {"pyrozoo": "0.1.0", "torch": "2.13.0"},
             "data": {"source": "configs/coin_flips.yaml: data.values", "sha256": "0" * 64, "rows": 10},
-            "notes": [],
         },
         truth={"theta": np.array(0.6)} if truth else {},
     )
@@ -200,7 +199,7 @@ def credit(terms: list[str] | None = None, outcome: str = "y") -> Result:
         prior_predictive={},
         checks=(passing("svi"), failed),
         agreement=agreement,
-        manifest={"notes": ["beta is the change in log odds for one standard deviation of the predictor."]},
+        manifest={},
         truth={"beta": truth},
     )
 
@@ -369,7 +368,7 @@ def test_names_from_data_cannot_inject(tmp_path: Path) -> None:
     result = credit([SCRIPT, "$\\frac{$", "Größe_用户", "x" * 200], outcome=SCRIPT)
     failed = Check(SCRIPT, SCRIPT, None, None, False, SCRIPT)
     experiment = named(SCRIPT, model={"family": SCRIPT})
-    manifest = {"notes": [SCRIPT], "data": {"source": SCRIPT}, "command": SCRIPT, "created": SCRIPT}
+    manifest = {"data": {"source": SCRIPT}, "command": SCRIPT, "created": SCRIPT}
     page = build(
         replace(
             result,
@@ -421,7 +420,20 @@ def test_settings_checks_and_configuration_are_told_in_full(html: dict[str, str]
     config = section(html["coin"], "Configuration, everything resolved")
     assert yaml.safe_load(unescape(re.sub("<[^>]*>", "", config))) == coin().experiment.resolved
     assert re.search(r"max_r_hat svi 1.002 1.01 pass every R-hat", text)
-    assert "beta is the change in log odds for one standard deviation of the predictor." in body_text(html["credit"])
+
+
+def test_how_a_program_was_run_is_told_where_it_matters(tmp_path: Path, html: dict[str, str]) -> None:
+    assert "could not be traced" not in html["coin"] and "held" not in section(html["coin"], "By nuts").lower()
+    result = coin()
+    nuts = result.fits["nuts"]
+    facts = {"untraced": f"a mask {SCRIPT}", "held_parameters": ["scale", "rate"], "states_left_out": ["z"]}
+    told = result.fits | {"nuts": nuts._replace(posterior=replace(nuts.posterior, facts=facts))}
+    page = build(replace(result, fits=told), tmp_path).read_text(encoding="utf-8")
+    text = body_text(page)
+    assert "The program could not be traced into one graph (a mask" in text and SCRIPT not in page
+    assert "gives it, as no prior is on it: <code>scale</code> and <code>rate</code>.</p>" in page
+    assert "Summed out and not handed back, as the draws would be too many: <code>z</code>.</p>" in page
+    assert "untraced" not in text
 
 
 def test_density_curves_stay_within_the_support_and_hold_all_the_mass() -> None:

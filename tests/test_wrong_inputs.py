@@ -426,8 +426,8 @@ CASES: dict[str, Case] = {
         "dist.Normal(0.0, 1.0)",
         "dist.Poisson(3.0)",
         (
-            "`nuts` cannot fit Own: site `mu` (Poisson) is discrete; sum it out in the program, for "
-            "instance with MixtureSameFamily"
+            "`nuts` cannot fit Own: site `mu` (Poisson) is discrete and its values cannot be listed; use a "
+            "Categorical, Bernoulli or Binomial in a plate, which is summed out, or sum it out yourself"
         ),
     ),
     "no latent site": program(

@@ -21,7 +21,7 @@ from experiments.words import counted, flat, in_step, listed, number
 from experiments.yaml_target import dump
 
 # Parts of the manifest that the report shows in a place of their own.
-PLACED = ("notes", "data", "created", "backends", "versions", "config", "command")
+PLACED = ("data", "created", "backends", "versions", "config", "command")
 FEW = 3
 
 
@@ -77,7 +77,7 @@ def content(result: Result) -> dict[str, Any]:
         "backends": listed(backends),
         "essence": essence(result),
         "story": result.story,
-        "notes": [*result.story.notes, *(str(note) for note in manifest.get("notes", []))],
+        "notes": list(result.story.notes),
         "settings": flat(resolved["model"]) if isinstance(resolved.get("model"), Mapping) else [],
         "source": flat(manifest["data"]) if isinstance(manifest.get("data"), Mapping) else [],
         "outcomes": tables.outcomes(result),
@@ -121,7 +121,7 @@ def essence(result: Result) -> str:
 
 
 def posterior(result: Result, backend: str) -> dict[str, Any]:
-    """One backend's table, log evidence, point estimates, and how many true values its intervals hold."""
+    """One backend's table, log evidence, point estimates, remarks, and how many true values its intervals hold."""
     fit = result.fits[backend]
     ends = Quantiles(fit.posterior, [0.025, 0.975])
     known = [(variable, truth_of(result, variable)) for variable in variables(result) if has(fit.posterior, variable)]
@@ -138,6 +138,7 @@ def posterior(result: Result, backend: str) -> dict[str, Any]:
         "evidence": evidence,
         "held": f"The 95% intervals hold {sum(held)} of {counted(len(held), 'true value')}." if held else "",
         "estimates": tables.estimates(fit),
+        "remarks": tables.remarks(fit),
     }
 
 
@@ -159,7 +160,7 @@ def timings(result: Result) -> tables.Table:
         facts = [
             f"{key} {number(value)}"
             for key, value in fit.posterior.facts.items()
-            if isinstance(value, (int, float, str))
+            if isinstance(value, (int, float, str)) and key not in tables.REMARKS
         ]
         rows.append([backend, *stages, number(sum(seconds.values()), 3), "; ".join(facts)])
     return tables.Table(["backend", "set-up, s", "warm-up, s", "sampling, s", "total, s", "what only it knows"], rows)

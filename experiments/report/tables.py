@@ -20,6 +20,15 @@ ESTIMATES = {
 }
 
 
+# facts that a backend states about the program, in words: {} is the reason or the names
+REMARKS = {
+    "untraced": "The program could not be traced into one graph ({}). It ran as plain Pyro: rightly, but slowly.",
+    "held_parameters": "Held at the value that the program gives it, as no prior is on it: {}.",
+    "moved_chains": "Chains that settled where next to no mass is, and were moved to others during warm-up: {}.",
+    "states_left_out": "Summed out and not handed back, as the draws would be too many: {}.",
+}
+
+
 class Table(NamedTuple):
     """Column names, rows of text, and a sentence below; the first `words` columns are words, the others numbers."""
 
@@ -126,6 +135,17 @@ def estimates(fit: Fit) -> Table | None:
         rows,
         f"{counted(left, 'more variable')} in manifest.json." if left else "",
     )
+
+
+def remarks(fit: Fit) -> list[str]:
+    """What the reader must know about how the program was run, one sentence each."""
+    told = {key: fit.posterior.facts.get(key) for key in REMARKS}
+    named = {
+        key: value if isinstance(value, str) else listed([f"`{name}`" for name in value])
+        for key, value in told.items()
+        if value
+    }
+    return [REMARKS[key].format(value) for key, value in named.items()]
 
 
 def agreement(result: Result) -> Table:
