@@ -2,8 +2,9 @@
 D)`.
 
 The program is traced once into a flat graph of tensor operations (`make_fx` over autograd), which is free of Pyro's
-per-call cost; rows (chains, particles, restarts) are batched by `torch.vmap` of that graph. Data enter as arguments of
-the graph. Every backend that needs gradients is written against this and nothing else.
+per-call cost. Rows (chains, particles, restarts) are batched by machine code made from the graph (`inference.lanes`),
+or by `torch.vmap` where an operation has no translation. Data enter as arguments of the graph. Every backend that needs
+gradients is written against this and nothing else.
 
 Change of variables: with z = T^{-1}(theta) site by site, log p(z) = log p(theta, y) + log |det dT/dz|.
 """
@@ -12,21 +13,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor
 from torch.distributions import Transform, biject_to
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from inference.program import NoFactor, Program, Site
+from inference.arithmetic import Arithmetic
+from inference.program import Program, Site
+from inference.statements import NoFactor
 from models.errors import InputError
+
+if TYPE_CHECKING:
+    from inference.lanes.kernel import Kernel
 
 Graph = Callable[..., tuple[Tensor, Tensor]]
 Compiling = Literal["auto", "always", "never"]
-
-COMPILING_SECONDS = 20.0  # what compiling must save before `auto` takes it up: it costs 2 to 10 seconds
-SECONDS_PER_OPERATION, SECONDS_PER_NUMBER = 3e-6, 1e-9  # of a plain graph on one thread, roughly
 
 
 class Block(NamedTuple):
@@ -45,11 +49,13 @@ class LogDensity:
     jacobian=False leaves log |det dT/dz| out: its maximum is the mode on the sites' own scale.
     untraced: why the program could not be traced and batched, None where it was; it then runs as plain Pyro.
     evaluations: gradients computed so far, one for each row.
-    compiled: whether batches run as compiled code (see `settle`).
+    kernel: the machine code, None before `settle` and where there is none. uncompiled: why there is none, in words.
+    dtype, device: what the program computes with, and where; z, values and gradients are float64 on the CPU throughout.
     """
 
-    def __init__(self, program: Program, jacobian: bool = True) -> None:
+    def __init__(self, program: Program, jacobian: bool = True, dtype: str = "float64", device: str = "cpu") -> None:
         self.program, self.jacobian = program, jacobian
+        self._arithmetic = Arithmetic.of(dtype, device)
         self.blocks: list[Block] = []
         start = 0
         for site in program.latent:
@@ -61,8 +67,11 @@ class LogDensity:
         self.size = start
         self.evaluations = 0
         self.untraced: str | None = None
-        self.compiled = False
-        tensors = {**{key: v for key, v in program.inputs.items() if isinstance(v, Tensor)}, **program.values}
+        self.kernel: Kernel | None = None
+        self.uncompiled = None if self._arithmetic.usual else "machine code is for float64 on the cpu"
+        self._inner = self._arithmetic.moved(program)
+        self._transforms = [transform_of(program, site) for site in self._inner.latent]
+        tensors = {**{k: v for k, v in self._inner.inputs.items() if isinstance(v, Tensor)}, **self._inner.values}
         # make_fx merges arguments that are one tensor: two names for the same column must stay two
         self._data = [value.clone() for value in tensors.values()]
         self._names = list(tensors)
@@ -76,33 +85,34 @@ class LogDensity:
                 # a mask that depends on latent values has no batching rule, and its graph the sizes of one point
                 self._graph, self.untraced = self._value_and_gradient, first_line(error)
 
-    def settle(self, rows: int, calls: int, compiling: Compiling) -> None:
-        """Trace batches of `rows` once more, as a graph without vmap's own cost; compile it where `calls` repay that.
+    def settle(self, rows: int, compiling: Compiling) -> None:
+        """Get ready for batches of `rows`: machine code, or, where `never` or an operation stands in the way, the graph
+        traced once more without vmap's own cost.
 
-        `auto` goes by the size of the graph and not by the clock: rounding differs between compiled and plain code, and
-        the same settings must give the same draws. A machine without a C++ compiler goes on with the plain graph.
+        Machine code costs about half a second. The choice never goes by the clock: rounding differs between the two,
+        and the same settings must give the same draws. InputError where code is asked for by `always` and impossible.
         """
-        if self.untraced is not None:
-            return
-        example = torch.zeros(rows, self.size)
-        graph = make_fx(self._batched)(example, *self._data)
-        graph.graph.eliminate_dead_code()
-        graph.recompile()
-        self._settled = rows, graph
-        if compiling == "always" or (compiling == "auto" and calls * seconds_of(graph) > COMPILING_SECONDS):
-            compiled = torch.compile(graph, dynamic=False)
+        if self.untraced is None and self.kernel is None and self.uncompiled is None and compiling != "never":
+            from inference.lanes.kernel import Kernel, Unsupported
+
             try:
-                compiled(example, *self._data)
-            except RuntimeError as error:
-                if compiling == "always":
-                    raise InputError(
-                        "compile", f"this density cannot be compiled ({first_line(error)})", "use `auto`"
-                    ) from error
-                return
-            self.compiled, self._settled = True, (rows, compiled)
+                self.kernel = Kernel(self._graph, self.size, self._data, rows, torch.get_num_threads())
+            except Unsupported as error:
+                self.uncompiled = str(error)
+        if compiling == "always" and self.kernel is None:
+            why = self.untraced or self.uncompiled
+            raise InputError("compile", f"this density cannot be compiled ({why})", "use `auto`")
+        if self.untraced is None and self.kernel is None:
+            graph = make_fx(self._batched)(torch.zeros(rows, self.size), *self._data)
+            graph.graph.eliminate_dead_code()
+            graph.recompile()
+            self._settled = rows, graph
 
     def one(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Log density, a scalar, and gradient `(D,)` at `z (D,)`."""
+        if self.kernel is not None:
+            value, gradient = self(z[None])
+            return value[0], gradient[0]
         self.evaluations += 1
         try:
             return self._graph(z, *self._data)
@@ -112,6 +122,10 @@ class LogDensity:
 
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Log density `(rows,)` and gradient `(rows, D)` at `z (rows, D)`."""
+        if self.kernel is not None:
+            self.evaluations += len(z)
+            value, gradient = self.kernel(z.detach().numpy())
+            return torch.from_numpy(value), torch.from_numpy(gradient)
         if self.untraced is None:
             try:
                 rows, graph = self._settled
@@ -128,6 +142,15 @@ class LogDensity:
         """Second derivatives of the log density at `z (D,)`, `(D, D)`, symmetric."""
         matrix = torch.autograd.functional.hessian(lambda point: self._value(point, self._data), z)
         return (matrix + matrix.T) / 2
+
+    def remarks(self, draws: Mapping[str, Any]) -> dict[str, Any]:
+        """Facts for the manifest that the reader of `draws` (by site) must know: why there is no graph, what was held
+        and what was left out."""
+        return {
+            "untraced": self.untraced,
+            "held_parameters": list(self.program.parameters),
+            "states_left_out": [site.name for site in self.program.discrete if site.name not in draws],
+        }
 
     def constrain(self, z: Tensor) -> dict[str, Tensor]:
         """Named values on the sites' own scale, `(*batch, *shape)`, from `z (*batch, D)`."""
@@ -163,15 +186,17 @@ class LogDensity:
         named = dict(zip(self._names, data, strict=True))
         latents: dict[str, Tensor] = {}
         correction: Any = 0.0
-        for block in self.blocks:
+        z = self._arithmetic.put(z)
+        for block, transform in zip(self.blocks, self._transforms, strict=True):
             free = z[block.part].reshape(block.shape)
-            latents[block.site.name] = value = block.transform(free)
+            latents[block.site.name] = value = transform(free)
             if self.jacobian:
-                correction = correction + block.transform.log_abs_det_jacobian(free, value).sum()
+                correction = correction + transform.log_abs_det_jacobian(free, value).sum()
         inputs = {key: named.get(key, value) for key, value in self.program.inputs.items()}
         values = {key: named[key] for key in self.program.values}
-        program = Program(self.program.name, self.program.model, inputs, values, (), (), ())
-        return program.log_joint(latents) + correction
+        with self._arithmetic.inside():
+            value = replace(self.program, inputs=inputs, values=values).log_joint(latents) + correction
+        return value.to("cpu", torch.float64)
 
     def _value_and_gradient(self, z: Tensor, *data: Tensor) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
@@ -182,7 +207,7 @@ class LogDensity:
 
     def _traced(self) -> Graph:
         try:
-            graph = make_fx(self._value_and_gradient)(torch.zeros(self.size), *self._data)
+            graph = make_fx(self._value_and_gradient, WITHOUT_MASKS)(torch.zeros(self.size), *self._data)
         except RuntimeError as error:
             # a program whose path depends on its values has no single graph; it still has a density
             self.untraced = first_line(error)
@@ -208,8 +233,18 @@ def transform_of(program: Program, site: Site) -> Transform:
         ) from None
 
 
-def seconds_of(graph: fx.GraphModule) -> float:
-    """About what one call of a plain graph costs: its operations, and the numbers that they write."""
-    results = [node.meta.get("val") for node in graph.graph.nodes if node.op == "call_function"]
-    numbers = sum(result.numel() for result in results if isinstance(result, Tensor))
-    return len(results) * SECONDS_PER_OPERATION + numbers * SECONDS_PER_NUMBER
+def put_where(x: Tensor, indices: list[Tensor | None], values: Tensor, accumulate: bool = False) -> Tensor:
+    """`x[mask] = number` as a choice between the two, which `torch.vmap` can batch (Multinomial has such a line)."""
+    mask = indices[0]
+    if mask is None or mask.dtype != torch.bool or len(indices) > 1 or values.numel() > 1 or accumulate:
+        return NotImplemented
+    return torch.where(mask.reshape((*mask.shape, *[1] * (x.dim() - mask.dim()))), values.reshape(()), x)
+
+
+def put_where_(x: Tensor, *arguments: Any) -> Tensor:
+    """The same in place."""
+    found = put_where(x, *arguments)
+    return found if found is NotImplemented else x.copy_(found)
+
+
+WITHOUT_MASKS: Any = {torch.ops.aten.index_put.default: put_where, torch.ops.aten.index_put_.default: put_where_}

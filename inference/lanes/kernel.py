@@ -1,0 +1,166 @@
+"""A traced log density as machine code that evaluates many rows, several at once in the lanes of vector registers."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from llvmlite import binding as llvm
+from llvmlite import ir
+from torch import Tensor, fx
+from torch._decomp import core_aten_decompositions
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from inference.lanes.emit import Emitter
+from inference.lanes.nodes import Node, Unsupported
+from inference.lanes.plan import plan, sinks_of
+from inference.lanes.reader import Reader
+from inference.lanes.vector import WORD
+
+__all__ = ["Kernel", "Unsupported"]
+
+MOST_OPERATIONS, MOST_INSTRUCTIONS = 5_000, 100_000
+LARGE = 4_000_000  # bytes of data beyond what stays in a cache
+BLOCK = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5, ctypes.c_int64, ctypes.c_int64)
+
+
+class Kernel:
+    """Value and gradient of `graph (z (D,), *data) -> (), (D,)` for many z at once; `rows` of them usually.
+
+    Unsupported: the graph has an operation that cannot be translated.
+    """
+
+    def __init__(
+        self,
+        graph: Callable[..., tuple[Tensor, Tensor]],
+        size: int,
+        data: Sequence[Tensor],
+        rows: int,
+        num_threads: int,
+    ) -> None:
+        operations = len(graph.graph.nodes) if isinstance(graph, fx.GraphModule) else 0
+        if operations > MOST_OPERATIONS:
+            raise Unsupported(f"a graph of {operations} operations, as a loop over time makes them")
+        # free of changes in place, and of operations that are made of others
+        pure = torch.func.functionalize(graph, remove="mutations")
+        flat = make_fx(pure, decomposition_table=dict(core_aten_decompositions()))(torch.zeros(size), *data)
+        flat.graph.eliminate_dead_code()
+        value, gradient = Reader(flat, size, data).outputs
+        sinks = sinks_of(value, gradient)
+        made = plan(sinks)
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        features = llvm.get_host_cpu_features()
+        self.width = width_for(rows, 8 if features.get("avx512f") else 4, data)
+        self.size = size
+        constants = constants_of(sinks)
+        module = ir.Module()
+        emitter = Emitter(module, self.width, made, constants)
+        block = emitter.write(sinks, size)
+        self.scratch_size = emitter.scratch_size * self.width
+        self.kept = [node.value for node in constants]
+        self.write_driver(module, block, len(constants))
+        self.ir = str(module)
+        instructions = self.ir.count("\n")
+        if instructions > MOST_INSTRUCTIONS:
+            raise Unsupported(f"code of {instructions} instructions, which would take minutes to compile")
+        parsed = llvm.parse_assembly(self.ir)
+        machine = llvm.Target.from_default_triple().create_target_machine(
+            opt=2, cpu=llvm.get_host_cpu_name(), features=features.flatten()
+        )
+        options = llvm.create_pipeline_tuning_options(speed_level=2)
+        options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
+        passes = llvm.create_pass_builder(machine, options)
+        passes.getModulePassManager().run(parsed, passes)
+        self.engine = llvm.create_mcjit_compiler(parsed, machine)
+        self.engine.finalize_object()
+        self.address = self.engine.get_function_address("blocks")
+        self.call = BLOCK(self.address)
+        self.scratch = [np.empty(self.scratch_size) for _ in range(num_threads)]
+        self.pool = ThreadPoolExecutor(num_threads)
+        self.table: ctypes.Array[ctypes.c_void_p] = (ctypes.c_void_p * max(1, len(self.kept)))(
+            *(t.data_ptr() for t in self.kept)
+        )
+        self.table_address = ctypes.addressof(self.table)
+
+    def write_driver(self, module: ir.Module, block: ir.Function, count: int) -> None:
+        """`blocks(z, value, gradient, scratch, constants, first, last)`: the function for every block of rows."""
+        byte = ir.IntType(8).as_pointer()
+        function = ir.Function(
+            module, ir.FunctionType(ir.VoidType(), [byte, byte, byte, byte, byte.as_pointer(), WORD, WORD]), "blocks"
+        )
+        z, value, gradient, scratch, table, first, last = function.args
+        entry, body, end = (function.append_basic_block(name) for name in ("entry", "body", "end"))
+        b = ir.IRBuilder(entry)
+        pointers = [b.load(b.gep(table, [ir.Constant(WORD, i)])) for i in range(count)]
+        b.cbranch(b.icmp_signed("<", first, last), body, end)
+        b.position_at_end(body)
+        number = b.phi(WORD)
+        number.add_incoming(first, entry)
+
+        def part(pointer: ir.Value, elements: int) -> ir.Value:
+            return b.gep(pointer, [b.mul(number, ir.Constant(WORD, 8 * self.width * elements))])
+
+        b.call(block, [part(z, self.size), part(value, 1), part(gradient, self.size), scratch, *pointers])
+        following = b.add(number, ir.Constant(WORD, 1))
+        number.add_incoming(following, body)
+        b.cbranch(b.icmp_signed("<", following, last), body, end)
+        b.position_at_end(end)
+        b.ret_void()
+
+    def __call__(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """`(rows,)` and `(rows, D)` at `z (rows, D)`."""
+        rows = len(z)
+        blocks = math.ceil(rows / self.width)
+        padded = np.empty((blocks * self.width, self.size))
+        padded[:rows] = z
+        padded[rows:] = z[-1]
+        lanes = np.ascontiguousarray(padded.reshape(blocks, self.width, self.size).swapaxes(1, 2))
+        value, gradient = np.empty((blocks, self.width)), np.empty(lanes.shape)
+        arrays = [array.ctypes.data for array in (lanes, value, gradient)]
+        workers = min(len(self.scratch), blocks)
+        ends = [blocks * i // workers for i in range(workers + 1)]
+
+        def work(i: int) -> None:
+            self.call(*arrays, self.scratch[i].ctypes.data, self.table_address, ends[i], ends[i + 1])
+
+        if workers == 1:
+            work(0)
+        else:
+            list(self.pool.map(work, range(workers)))
+        return value.reshape(-1)[:rows], gradient.swapaxes(1, 2).reshape(-1, self.size)[:rows]
+
+
+def width_for(rows: int, lanes: int, data: Sequence[Tensor]) -> int:
+    """How many rows a block has: as many as a register's lanes, or a few registers where there are rows for two blocks.
+
+    Two registers hide the latency of each other's instructions; four halve once more how often large data are read.
+    """
+    most = 4 if sum(value.nbytes for value in data) > LARGE else 2
+    return next(lanes * n for n in (4, 2, 1) if n <= most and (n == 1 or rows >= 2 * lanes * n))
+
+
+def constants_of(sinks: Sequence[Node]) -> list[Node]:
+    """Every constant array that the sinks read, places for lookups included."""
+    found: dict[Node, None] = {}
+    seen: set[Node] = set()
+
+    def visit(node: Node) -> None:
+        if node in seen:
+            return
+        seen.add(node)
+        if node.kind == "constant":
+            found[node] = None
+        for argument in node.of:
+            visit(argument)
+        if node.kind == "scatter":
+            for argument in node.work:
+                visit(argument)
+
+    for sink in sinks:
+        visit(sink)
+    return list(found)

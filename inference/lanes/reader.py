@@ -1,0 +1,93 @@
+"""Reads a traced graph into nodes."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from inference.lanes.nodes import Node, Unsupported, as_node, constant, point
+from inference.lanes.operations import OPERATIONS, POINT, SAME
+
+
+class Reader:
+    """Translates a graph node by node. `names`: what the graph's arguments are called is of no matter; the first one
+    is the coordinates, the others are data."""
+
+    def __init__(self, graph: fx.GraphModule, size: int, data: Sequence[Tensor]) -> None:
+        self.graph = graph
+        self.coordinates = Node("coordinates", (size,))
+        self.known: dict[fx.Node, Any] = {}
+        self.data = list(data)
+        self.outputs: tuple[Node, Node] = self.read()
+
+    def read(self) -> tuple[Node, Node]:
+        placeholders = iter([self.coordinates, *(constant(value) for value in self.data)])
+        for node in self.graph.graph.nodes:
+            if node.op == "placeholder":
+                self.known[node] = next(placeholders)
+                if self.known[node].constant:
+                    self.known[node].extra["tensor"] = self.data[len(self.known) - 2]
+            elif node.op == "get_attr":
+                value = getattr(self.graph, node.target)
+                self.known[node] = constant(value)
+                self.known[node].extra["tensor"] = value
+            elif node.op == "call_function":
+                self.known[node] = self.translate(node)
+            elif node.op == "output":
+                value, gradient = (self.known[argument] for argument in node.args[0])
+                return value, gradient
+        raise Unsupported("a graph without an output")
+
+    def translate(self, node: fx.Node) -> Any:
+        args: Any = fx.map_arg(node.args, lambda n: self.known[n])
+        kwargs: Any = fx.map_arg(node.kwargs, lambda n: self.known[n])
+        if node.target is operator.getitem:
+            return args[0][args[1]]
+        if all(n.constant for n in nodes_in((args, kwargs))):
+            return self.folded(node)
+        name, _, overload = getattr(node.target, "__name__", str(node.target)).partition(".")
+        if name in OPERATIONS:
+            return OPERATIONS[name](*args, **kwargs)
+        if name in SAME:
+            return args[0]
+        if name in POINT:
+            if name in ("add", "sub") and kwargs.get("alpha", 1) != 1:
+                args = (args[0], point("mul", as_node(args[1]), as_node(kwargs["alpha"])))
+            if name == "div" and kwargs.get("rounding_mode"):
+                raise Unsupported("div with a rounding mode")
+            return point(POINT[name], *(as_node(a) for a in args))
+        raise Unsupported(f"{name}.{overload}")
+
+    def folded(self, call: fx.Node) -> Any:
+        """A constant, computed by PyTorch."""
+
+        def tensor(n: fx.Node) -> Any:
+            found = self.known[n]
+            return [tensor_of(part) for part in found] if isinstance(found, (tuple, list)) else tensor_of(found)
+
+        result = call.target(*fx.map_arg(call.args, tensor), **fx.map_arg(call.kwargs, tensor))  # type: ignore[operator]
+        results = result if isinstance(result, (tuple, list)) else (result,)
+        nodes = [None if value is None else constant(value) for value in results]
+        for node, value in zip(nodes, results, strict=True):
+            if node is not None:
+                node.extra["tensor"] = value
+        return tuple(nodes) if isinstance(result, (tuple, list)) else nodes[0]
+
+
+def tensor_of(node: Node) -> Tensor:
+    """The tensor behind a constant."""
+    return node.extra["tensor"] if "tensor" in node.extra else torch.full(node.shape, node.value)
+
+
+def nodes_in(tree: Any) -> list[Node]:
+    if isinstance(tree, Node):
+        return [tree]
+    if isinstance(tree, (tuple, list)):
+        return [node for part in tree for node in nodes_in(part)]
+    if isinstance(tree, Mapping):
+        return [node for part in tree.values() for node in nodes_in(part)]
+    return []

@@ -1,0 +1,298 @@
+"""Machine code of traced graphs: elementary functions against SciPy, every operation against PyTorch."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.special
+import torch
+from llvmlite import binding as llvm
+from llvmlite import ir
+from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from inference.lanes.kernel import Kernel, Unsupported
+from inference.lanes.vector import WORD, Vectors
+from models.distributions.hidden_markov import hmm_log_likelihood
+
+LANES = 4
+
+
+@pytest.fixture(autouse=True)
+def double():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def applied(name: str, x: np.ndarray) -> np.ndarray:
+    """A function of `Vectors` at every element of x."""
+    module = ir.Module()
+    vectors = Vectors(module, LANES)
+    pointer = vectors.numbers.as_pointer()
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [pointer, pointer, WORD]), "loop")
+    entry, body, end = (function.append_basic_block(block) for block in ("entry", "body", "end"))
+    b = vectors.builder
+    b.position_at_end(entry)
+    b.branch(body)
+    b.position_at_end(body)
+    i = b.phi(WORD)
+    i.add_incoming(ir.Constant(WORD, 0), entry)
+    value = getattr(vectors, name)(b.load(b.gep(function.args[0], [i]), align=8))
+    b.store(value, b.gep(function.args[1], [i]), align=8)
+    following = b.add(i, ir.Constant(WORD, 1))
+    i.add_incoming(following, b.block)
+    b.cbranch(b.icmp_signed("<", following, function.args[2]), body, end)
+    b.position_at_end(end)
+    b.ret_void()
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine(opt=2)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(str(module)), machine)
+    engine.finalize_object()
+    call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(engine.get_function_address("loop"))
+    x = np.concatenate([x, np.zeros(-len(x) % LANES)])
+    result = np.empty_like(x)
+    call(x.ctypes.data, result.ctypes.data, len(x) // LANES)
+    return result
+
+
+SPECIAL = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, 1e-310, 5e-324])
+RNG = np.random.default_rng(0)
+WIDE = np.exp(RNG.uniform(-700, 700, 4000))
+FUNCTIONS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], np.ndarray, float]] = {
+    "exp": (np.exp, np.r_[RNG.uniform(-708, 709.7, 4000), RNG.normal(size=4000), 709.9, -745.2, -1e9, 1e9], 6e-16),
+    "log": (np.log, np.r_[WIDE, 1 + 1e-3 * RNG.normal(size=4000), -1.0], 3e-16),
+    "log1p": (np.log1p, np.r_[np.exp(RNG.uniform(-40, 40, 4000)), RNG.uniform(-1, 1, 4000), -1.0, -2.0], 5e-16),
+    "log1p_of_positive": (np.log1p, np.exp(RNG.uniform(-740, 709, 4000)), 5e-16),
+    "expm1": (np.expm1, np.r_[RNG.uniform(-40, 700, 4000), 0.5 * RNG.normal(size=4000)], 1e-15),
+    "sigmoid": (scipy.special.expit, 20 * RNG.normal(size=4000), 1e-15),
+    "tanh": (np.tanh, 2 * RNG.normal(size=4000), 1e-15),
+    "lgamma": (scipy.special.gammaln, np.exp(RNG.uniform(-5, 20, 4000)), 1e-14),
+    "digamma": (scipy.special.digamma, np.exp(RNG.uniform(-5, 20, 4000)), 1e-14),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_elementary_functions_are_exact_to_the_last_digits(name):
+    function, x, tolerance = FUNCTIONS[name]
+    with np.errstate(all="ignore"):
+        expected = function(x)
+    found = applied(name, x)[: len(x)]
+    normal = np.isfinite(expected) & (np.abs(expected) > 2.3e-308)
+    assert normal.mean() > 0.9
+    # near their zeros lgamma and digamma keep digits of the order of their terms, which are about one
+    scale = np.maximum(np.abs(expected), 1.0 if name in ("lgamma", "digamma") else 0.0)
+    assert (np.abs(found[normal] - expected[normal]) / scale[normal]).max() < tolerance
+    # infinities and not-a-number are the same; what has fewer digits than a normal number may be nought
+    small = np.isfinite(expected) & ~normal
+    assert np.abs(found[small]).max(initial=0) <= 2.3e-308
+    np.testing.assert_array_equal(found[~np.isfinite(expected)], expected[~np.isfinite(expected)])
+
+
+@pytest.mark.parametrize("name", ["exp", "log", "log1p", "expm1", "sigmoid", "tanh"])
+def test_elementary_functions_at_the_borders(name):
+    with np.errstate(all="ignore"):
+        expected = FUNCTIONS[name][0](SPECIAL)
+    np.testing.assert_allclose(applied(name, SPECIAL), expected, rtol=1e-14, atol=1e-320)
+
+
+def matrix(*shape: int, seed: int = 1) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=shape))
+
+
+def whole(high: int, *shape: int) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(2).integers(0, high, shape))
+
+
+def linear(z: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    return -torch.nn.functional.binary_cross_entropy_with_logits(x @ z[1:] + z[0], y, reduction="sum")
+
+
+def two_matrices(z: Tensor, x: Tensor) -> Tensor:
+    logits = x @ z.reshape(x.shape[1], -1)
+    return torch.log_softmax(logits, -1)[:, 1].sum() - 0.5 * (z**2).sum()
+
+
+def grouped(z: Tensor, group: Tensor, y: Tensor) -> Tensor:
+    scale = z[-1].exp()
+    return -0.5 * ((y - scale * z[group]) ** 2).sum() - 0.5 * (z**2).sum()
+
+
+def pairs(z: Tensor, first: Tensor, second: Tensor, y: Tensor) -> Tensor:
+    table = z.reshape(5, 4)
+    return (torch.sigmoid(table[first, second]) * y).sum() - (z**2).sum()
+
+
+def mixture(z: Tensor, y: Tensor) -> Tensor:
+    terms = torch.log_softmax(z[:3], 0) - 0.5 * ((y[:, None] - z[3:6]) / z[6:9].exp()) ** 2 - z[6:9]
+    return torch.logsumexp(terms, -1).sum()
+
+
+def walk(z: Tensor, y: Tensor) -> Tensor:
+    return -0.5 * ((y - torch.cumsum(z, 0)) ** 2).sum() - 0.5 * (z[1:] - z[:-1]).square().sum()
+
+
+def simplex(z: Tensor) -> Tensor:
+    p = torch.distributions.biject_to(torch.distributions.constraints.simplex)(z)
+    return ((p + 0.01).log() * torch.arange(1.0, len(p) + 1)).sum()
+
+
+def table(z: Tensor, x: Tensor) -> Tensor:
+    """Long loops inside long loops."""
+    eta = z[0] + z[1] * x
+    return (torch.exp(-eta.square()) * x).sum() + torch.cumsum(eta, 1).tanh().sum()
+
+
+def rows_of_sums(z: Tensor, x: Tensor) -> Tensor:
+    return (torch.softmax(x * z[0], 1) * x).sum(1).log1p().sum() + (x * z[1]).amax(1).sum()
+
+
+def pieces(z: Tensor) -> Tensor:
+    joined = torch.cat([z[:3].flip(0), z[5:] * 2, torch.stack([z[0], z[1]])])
+    padded = torch.nn.functional.pad(joined, (1, 2), value=0.5)
+    return (padded[::2].sigmoid() * torch.arange(1.0, len(padded[::2]) + 1)).sum() + padded.roll(1)[3] * z.prod()
+
+
+def branches(z: Tensor, y: Tensor) -> Tensor:
+    mean = z[0].exp()
+    zero = torch.where(y == 0, torch.logaddexp(z[1], -mean), y * z[0] - mean - torch.lgamma(y + 1))
+    return zero.sum() + torch.maximum(z, z.flip(0)).sum() + z.clamp(-0.5, 0.5).sum() + (z > 0).double().sum() * z[0]
+
+
+def gammas(z: Tensor, y: Tensor) -> Tensor:
+    shape, mean = z[0].exp(), (z[1] * y).exp()
+    return (torch.lgamma(y + shape) - torch.lgamma(shape) + shape * torch.log(shape / (shape + mean))).sum()
+
+
+def powers(z: Tensor) -> Tensor:
+    p = z.abs() + 0.1
+    return (p**3 + p**-2 + p**0.5 + p**z + p.rsqrt() + torch.expm1(z) + p.reciprocal() + 2**z).sum()
+
+
+def chain(z: Tensor, y: Tensor) -> Tensor:
+    transition = torch.log_softmax(z[:9].reshape(3, 3), -1)
+    emission = -0.5 * (y[..., None] - z[9:12]) ** 2
+    return hmm_log_likelihood(torch.log_softmax(z[12:15], 0), transition, emission).sum()
+
+
+def forbidden(z: Tensor, y: Tensor) -> Tensor:
+    """Moves of probability zero."""
+    transition = torch.where(torch.eye(2, dtype=torch.bool), 0.0, -torch.inf) + 0 * z[0]
+    return hmm_log_likelihood(torch.log_softmax(z[:2], 0), transition, -0.5 * (y[:, None] - z[2:4]) ** 2)
+
+
+def constant_gradient(z: Tensor) -> Tensor:
+    return z[2] * 3.0
+
+
+GRAPHS: dict[str, tuple[Callable[..., Tensor], int, list[Tensor]]] = {
+    "few covariates": (linear, 4, [matrix(50, 3), (matrix(50) > 0).double()]),
+    "many covariates, rows that fill no tile": (linear, 31, [matrix(101, 30), (matrix(101) > 0).double()]),
+    "more covariates than are written out": (linear, 151, [matrix(43, 150), (matrix(43) > 0).double()]),
+    "fewer rows than columns": (linear, 41, [matrix(12, 40), (matrix(12) > 0).double()]),
+    "fewer rows than a tile": (linear, 21, [matrix(5, 20), (matrix(5) > 0).double()]),
+    "several columns of coefficients": (two_matrices, 60, [matrix(37, 20)]),
+    "many columns of coefficients": (two_matrices, 120, [matrix(37, 10)]),
+    "groups": (grouped, 13, [whole(12, 200), matrix(200)]),
+    "few groups": (grouped, 4, [whole(3, 200), matrix(200)]),
+    "groups and few rows": (grouped, 13, [whole(12, 6), matrix(6)]),
+    "two factors": (pairs, 20, [whole(5, 90), whole(4, 90), matrix(90)]),
+    "mixture": (mixture, 9, [matrix(77)]),
+    "random walk": (walk, 60, [matrix(60)]),
+    "short random walk": (walk, 5, [matrix(5)]),
+    "simplex": (simplex, 3, []),
+    "long simplex": (simplex, 20, []),
+    "a table": (table, 2, [matrix(30, 25)]),
+    "a wide table": (table, 2, [matrix(12, 100)]),
+    "a small table": (table, 2, [matrix(3, 5)]),
+    "sums along rows": (rows_of_sums, 2, [matrix(40, 15).abs()]),
+    "sums along short rows": (rows_of_sums, 2, [matrix(40, 4).abs()]),
+    "pieces": (pieces, 9, []),
+    "long pieces": (pieces, 40, []),
+    "branches": (branches, 4, [whole(3, 60).double()]),
+    "gamma functions": (gammas, 2, [whole(9, 70).double()]),
+    "powers": (powers, 5, []),
+    "hidden Markov chain": (chain, 15, [matrix(40)]),
+    "hidden Markov chains": (chain, 15, [matrix(6, 11)]),
+    "one step of a chain": (chain, 15, [matrix(1)]),
+    "a chain with forbidden moves": (forbidden, 4, [matrix(20)]),
+    "a gradient that is mostly zero": (constant_gradient, 12, []),
+}
+
+
+def traced(function: Callable[..., Tensor], size: int, data: list[Tensor]) -> Any:
+    def value_and_gradient(z: Tensor, *data: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            z = z.detach().requires_grad_()
+            value = function(z, *data)
+            (gradient,) = torch.autograd.grad(value, z)
+        return value.detach(), gradient
+
+    return make_fx(value_and_gradient)(torch.zeros(size), *data)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_code_computes_what_the_graph_computes(name):
+    function, size, data = GRAPHS[name]
+    graph = traced(function, size, data)
+    z = np.random.default_rng(3).normal(size=(11, size))
+    expected = [graph(torch.from_numpy(row), *data) for row in z]
+    value, gradient = Kernel(graph, size, data, rows=11, num_threads=1)(z)
+    np.testing.assert_allclose(value, [float(v) for v, _ in expected], rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(gradient, np.stack([g.numpy() for _, g in expected]), rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 8, 70])
+def test_any_number_of_rows_on_any_number_of_threads(rows):
+    function, size, data = GRAPHS["many covariates, rows that fill no tile"]
+    graph = traced(function, size, data)
+    z = np.random.default_rng(4).normal(size=(rows, size))
+    one = Kernel(graph, size, data, rows=rows, num_threads=1)(z)
+    two = Kernel(graph, size, data, rows=rows, num_threads=2)(z)
+    assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+    alone = [Kernel(graph, size, data, rows=1, num_threads=1)(row[None]) for row in z[:3]]
+    np.testing.assert_allclose(one[0][:3], [value[0] for value, _ in alone], rtol=1e-13)
+
+
+def test_a_row_that_is_not_finite_stays_alone():
+    function, size, data = GRAPHS["mixture"]
+    kernel = Kernel(traced(function, size, data), size, data, rows=8, num_threads=1)
+    z = np.random.default_rng(5).normal(size=(8, size))
+    clean = kernel(z)
+    spoilt = z.copy()
+    spoilt[3] = np.nan
+    value, gradient = kernel(spoilt)
+    others = np.arange(8) != 3
+    assert np.isnan(value[3]) and np.isnan(gradient[3]).any()
+    assert np.array_equal(value[others], clean[0][others]) and np.array_equal(gradient[others], clean[1][others])
+
+
+def factored(z: Tensor, x: Tensor) -> Tensor:
+    return torch.linalg.cholesky(x @ x.T + z[0].exp() * torch.eye(len(x))).diagonal().log().sum()
+
+
+def looked_up(z: Tensor, x: Tensor) -> Tensor:
+    return x.gather(0, z.argmax()[None]).sum() * z.sum()
+
+
+@pytest.mark.parametrize("function, why", [(factored, "cholesky"), (looked_up, "argmax")])
+def test_an_operation_without_translation_is_named(function, why):
+    data = [matrix(4, 4) if function is factored else matrix(4)]
+    graph = traced(function, 4, data)
+    with pytest.raises(Unsupported, match=why):
+        Kernel(graph, 4, data, rows=8, num_threads=1)
+
+
+def test_a_graph_without_end_is_left_to_the_plain_way():
+    def steps(z: Tensor) -> Tensor:
+        for _ in range(1500):
+            z = z.tanh()
+        return z.sum()
+
+    with pytest.raises(Unsupported, match="a graph of .* operations"):
+        Kernel(traced(steps, 2, []), 2, [], rows=8, num_threads=1)
