@@ -4,6 +4,7 @@ The only module that imports ArviZ, inside the functions that need it. No tensor
 Every number is the same on both lines, because each method and probability is stated here, never left to a default.
 
     r_hat     rank-normalised split R-hat, the larger of bulk and folded    Vehtari et al. 2021, section 4
+    nested    the same for groups of chains, its variances nested           Margossian et al. 2024, definition 1
     ess_bulk  effective sample size of the rank-normalised split draws      section 4.3
     ess_tail  the smaller of those of the 5% and the 95% quantile           section 4.3
     e_bfmi    mean squared step of the energy over its variance, by chain   Betancourt 2016
@@ -11,6 +12,7 @@ Every number is the same on both lines, because each method and probability is s
 
 A. Vehtari, A. Gelman, D. Simpson, B. Carpenter, P.-C. Bürkner (2021), Rank-normalization, folding, and localization.
 M. Betancourt (2016), Diagnosing suboptimal cotangent disintegrations in Hamiltonian Monte Carlo.
+C. Margossian, M. Hoffman, P. Sountsov, L. Riou-Durand, A. Vehtari, A. Gelman (2024), Nested R-hat.
 A. Vehtari, D. Simpson, A. Gelman, Y. Yao, J. Gabry (2024), Pareto smoothed importance sampling.
 J. Zhang, M. A. Stephens (2009), A new and efficient estimation method for the generalized Pareto distribution.
 """
@@ -187,6 +189,48 @@ def _r_hat(flat: np.ndarray) -> np.ndarray:
 
             found = array_stats.rhat(flat, chain_axis=0, draw_axis=1, method="rank")
     return np.where(stuck, np.inf, found)
+
+
+def nested_r_hat(draws: np.ndarray, groups: int) -> np.ndarray:
+    """R-hat between `groups` superchains of neighbouring chains; draws `(chain, draw, *shape)` -> `shape`.
+
+    Halves of superchains are compared, on ranks and on folded ranks, as R-hat compares halves of chains. NaN for
+    elements that never change or are not finite throughout, infinity where each chain stands still.
+    """
+    chains, count = draws.shape[:2]
+    shape, flat = draws.shape[2:], np.asarray(draws, dtype=float).reshape(chains, count, -1)
+    known = np.isfinite(flat).all(axis=(0, 1)) & (np.ptp(flat, axis=(0, 1)) > 0)
+    found = np.full(flat.shape[2], np.nan)
+    if known.any():
+        flat = flat[:, :, known]
+        folded = np.abs(flat - np.median(flat, axis=(0, 1)))
+        stuck = (np.ptp(flat, axis=1) == 0).all(axis=0)
+        ratio = np.fmax(_nested(_rank_normalised(flat), groups), _nested(_rank_normalised(folded), groups))
+        found[known] = np.where(stuck, np.inf, ratio)
+    return found.reshape(shape)
+
+
+def _rank_normalised(flat: np.ndarray) -> np.ndarray:
+    """Normal scores of all draws together, `(chain, draw, element)`; ties share the mean of their ranks."""
+    from scipy.special import ndtri
+    from scipy.stats import rankdata
+
+    rows = flat.reshape(-1, flat.shape[2])
+    return ndtri((rankdata(rows, axis=0) - 3 / 8) / (len(rows) + 1 / 4)).reshape(flat.shape)
+
+
+def _nested(scores: np.ndarray, groups: int) -> np.ndarray:
+    """sqrt(1 + B / W): B the variance between halves of superchains, W the mean of those within, which are the variance
+    between a superchain's chains plus the mean of those within chains."""
+    half = scores.shape[1] // 2
+    means, within = [], []
+    for part in (scores[:, :half], scores[:, -half:]):
+        for chains in np.array_split(part, groups):
+            centres = chains.mean(axis=1)
+            means.append(centres.mean(axis=0))
+            within.append(centres.var(axis=0, ddof=1) + chains.var(axis=1, ddof=1).mean(axis=0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.sqrt(1 + np.var(means, axis=0, ddof=1) / np.mean(within, axis=0))
 
 
 def _vectors(flat: np.ndarray) -> xarray.Dataset:

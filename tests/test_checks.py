@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import statistics
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from experiments.checks import CHECKS, judge
 from experiments.results import Check
 from experiments.settings import Checks
+from inference import arviz_bridge
 from inference.posterior import Posterior
 from inference.settings import BACKENDS
 
@@ -163,3 +167,90 @@ def test_null_switches_a_check_off(name, setting):
     assert [made.name for made in judge(found, summary(), Checks(**{setting: None}))] == [
         other for other in CHECKS if other not in off
     ]
+
+
+# --- many chains: nested R-hat
+
+
+def nested_by_hand(draws: np.ndarray, groups: int) -> float:
+    """Nested R-hat of halves, sum by sum, for draws `(chain, draw)`."""
+    chains, count = draws.shape
+    centre = np.median(draws)
+    ratios = []
+    for values in (draws, abs(draws - centre)):
+        ranks = np.array([[np.mean(values < x) * values.size + 1 for x in row] for row in values])
+        scores = scipy.stats.norm.ppf((ranks - 0.375) / (values.size + 0.25))
+        superchains = []
+        for half in (slice(0, count // 2), slice(count // 2, count)):
+            for group in range(groups):
+                superchains.append([scores[c, half] for c in range(chains) if c * groups // chains == group])
+        means = [statistics.mean(float(x) for chain in group for x in chain) for group in superchains]
+        within = [
+            statistics.variance([chain.mean() for chain in group])
+            + statistics.mean([statistics.variance(chain) for chain in group])
+            for group in superchains
+        ]
+        ratios.append(math.sqrt(1 + statistics.variance(means) / statistics.mean(within)))
+    return max(ratios)
+
+
+def autoregressive(chains: int, count: int, total_ess: float, seed: int) -> np.ndarray:
+    """Stationary chains `(chain, draw)`, standard normal, with that effective sample size in all."""
+    share = total_ess / (chains * count)
+    rho = (1 - share) / (1 + share)
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((chains, count))
+    for t in range(1, count):
+        x[:, t] = rho * x[:, t - 1] + math.sqrt(1 - rho**2) * x[:, t]
+    return x
+
+
+def judged(draws: np.ndarray) -> Check:
+    """The R-hat check of draws `(chain, draw)` of one site."""
+    found = posterior(draws={"theta": draws})
+    made = check("R-hat", found, found.summary())
+    assert made is not None
+    return made
+
+
+def test_nested_r_hat_is_the_formula():
+    draws = autoregressive(8, 20, 60, seed=1)
+    draws[:2] += 0.5
+    assert float(arviz_bridge.nested_r_hat(draws, 4)) == pytest.approx(nested_by_hand(draws, 4), rel=1e-12)
+
+
+def test_nested_r_hat_is_found_element_by_element_where_it_exists():
+    draws = np.stack([autoregressive(8, 20, 60, seed=seed) for seed in range(4)], axis=-1).reshape(8, 20, 2, 2)
+    draws[..., 0, 1], draws[3, 4, 1, 0], draws[..., 1, 1] = 7.0, NAN, np.arange(8)[:, None]
+    found = arviz_bridge.nested_r_hat(draws, 4)
+    assert found[0, 0] == arviz_bridge.nested_r_hat(draws[..., 0, 0], 4)
+    assert np.isnan(found[0, 1]) and np.isnan(found[1, 0]) and found[1, 1] == INF
+
+
+@pytest.mark.parametrize(("chains", "count"), [(16, 400), (64, 200)])
+def test_many_chains_in_equilibrium_pass_though_each_is_short(chains, count):
+    """With an effective sample size of 1,000, R-hat of so many chains is above its threshold as a rule."""
+    made = [judged(autoregressive(chains, count, 1000, seed)) for seed in range(10)]
+    assert all(check.passed for check in made)
+    of_chains = [float(check.message.split("chains largest R-hat ")[1].split()[0]) for check in made]
+    assert sum(value > 1.01 for value in of_chains) >= 6
+    assert made[0].message.startswith("largest nested R-hat 1.0")
+
+
+# what goes wrong -> how it changes draws (chain, draw) of standard normals
+FAULTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "two modes, which all superchains share alike": lambda x: x + 2 * (np.arange(len(x)) % 3 == 0)[:, None],
+    "chains of one start of 16 in a mode of their own": lambda x: x + 3 * (np.arange(len(x)) < len(x) / 16)[:, None],
+    "all chains drift together": lambda x: x + np.linspace(0, 0.8, x.shape[1]),
+    "a superchain has another spread": lambda x: x * np.where(np.arange(len(x)) < len(x) / 4, 2, 1)[:, None],
+    "chains that each stand still": lambda x: np.repeat(x[:, :1], x.shape[1], axis=1),
+}
+
+
+@pytest.mark.parametrize(("chains", "count"), [(8, 500), (16, 400), (64, 200)])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_many_chains_that_disagree_fail(fault, chains, count):
+    good = autoregressive(chains, count, 0.5 * chains * count, seed=3)
+    assert judged(good).passed
+    made = judged(FAULTS[fault](good))
+    assert not made.passed and "chains disagree" in made.message

@@ -187,7 +187,7 @@ def test_the_resolved_config_says_every_default():
         "prior": "normal(0, 2.5)",
         "intercept_prior": "normal(0, 2.5)",
     }
-    assert resolved["inference"]["nuts"]["target_accept_prob"] == 0.8
+    assert resolved["inference"]["nuts"]["target_accept_prob"] == "auto"
     assert resolved["checks"]["elbo_plateau"] is True
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from experiments.config import Experiment, load_experiment
-from models import InputError
+from models import FAMILIES, InputError
 
 COIN = """\
 # configs/coin_flips.yaml: is this coin fair? Ten flips, three ways to the same posterior.
@@ -50,7 +50,7 @@ MISTAKES: list[tuple[str, str, str]] = [
     (
         "beta_bernoulli",
         "kalman",
-        "x.yaml:4: model.family: 'kalman' is not a family; known: `beta_bernoulli`, `logistic_regression`",
+        "x.yaml:4: model.family: 'kalman' is not a family; known: " + ", ".join(f"`{name}`" for name in FAMILIES),
     ),
     (
         "prior:",
@@ -237,7 +237,7 @@ MISTAKES: list[tuple[str, str, str]] = [
         "[exact, svi, nuts]",
         "{nuts: {target_accept_prob: 1}}",
         "x.yaml:6: inference.nuts.target_accept_prob: must be below 1, got 1"
-        "; write for instance `target_accept_prob: 0.8`",
+        "; write for instance `target_accept_prob: 'auto'`",
     ),
     (
         "[exact, svi, nuts]",

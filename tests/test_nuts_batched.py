@@ -13,6 +13,14 @@ from experiments.checks import judge
 from experiments.settings import Checks
 from inference import Nuts, fit
 from inference.arviz_bridge import diagnostics, e_bfmi
+from inference.density import LogDensity
+from inference.nuts import machine
+from inference.nuts.adaptation import Metric
+from inference.nuts.noise import Noise
+from inference.nuts.sampler import Kernel, Sampler
+from inference.program import read
+from inference.progress import silent
+from inference.streams import workspace
 from models.base import Data
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -48,7 +56,7 @@ def uneven() -> None:
     """The scale of `y`, and so the length of trees, depends on x; x itself is standard normal."""
     x = pyro.sample("x", dist.Normal(torch.tensor(0.0), torch.tensor(1.0)))
     with pyro.plate("element", 3):
-        pyro.sample("y", dist.Normal(0.0, torch.exp(0.4 * x)))
+        pyro.sample("y", dist.Normal(0.0, torch.exp(0.7 * x)))
 
 
 def funnel(centred: bool) -> None:
@@ -143,7 +151,7 @@ def test_a_centred_funnel_is_caught():
         assert any(not check.passed for check in judge(posterior, posterior.summary(), Checks()))
         assert posterior.facts["divergences"] == posterior.sample_stats["diverging"].sum()
         divergences.append(posterior.facts["divergences"])
-    assert any(divergences)
+    assert sum(count > 0 for count in divergences) >= 2
 
 
 def test_statistics_fit_each_other():
@@ -198,3 +206,56 @@ def test_a_short_warm_up_does_not_bound_the_trees_of_sampling():
     settings = Nuts(num_chains=2, num_warmup=2, num_samples=20, target_accept_prob=0.999)
     posterior = fit(correlated, Data({"rho": 0.9999}), settings, seed=1)
     assert posterior.sample_stats["tree_depth"].max() > 6
+
+
+@pytest.mark.parametrize(
+    ("done", "full"),
+    [
+        ([10, 10, 10, 10], True),
+        ([13, 13, 10, 3], False),  # one chain has not given a third of its share
+        ([14, 12, 10, 4], True),
+        ([39, 39, 0, 1], False),
+        ([40, 40, 0, 0], True),  # two chains that stand still hold the others up no longer than this
+        ([9, 10, 10, 10], False),
+    ],
+)
+def test_a_window_waits_for_every_chain_but_not_for_ever(done, full):
+    with workspace(1):
+        density = LogDensity(read(normals, Data({"size": 1})))
+        kernel = Kernel("nuts", machine.tick, 3, 3)
+        sampler = Sampler(Nuts(num_chains=4), kernel, density, np.arange(4.0)[:, None], seed=1, progress=silent)
+    sampler.chains.numbers["done"] = done
+    assert sampler.full(sum(done), length=10) == full
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_a_metric_makes_draws_and_gradients_of_a_normal_alike(dense):
+    """The map is right from any points, not only from draws: gradients of a normal are linear."""
+    rng = np.random.default_rng(3)
+    sd = np.array([0.01, 1.0, 30.0])
+    correlation = np.array([[1.0, 0.8, 0.0], [0.8, 1.0, 0.0], [0.0, 0.0, 1.0]]) if dense else np.eye(3)
+    covariance = correlation * sd * sd[:, None]
+    metric = Metric(3, dense)
+    z = rng.uniform(-2, 2, (4000, 3)) * sd * [1, 3, 0.5] + 100
+    for _ in range(2):
+        metric.learn(metric.u(z), metric.pulled_back(-np.linalg.solve(covariance, (z - 3).T).T))
+    factor = np.diag(metric.factor) if metric.factor.ndim == 1 else metric.factor
+    np.testing.assert_allclose(factor @ factor.T / (sd * sd[:, None]), correlation, atol=0.01)
+
+
+def test_random_numbers_are_taken_once_and_do_not_depend_on_how_many_are_taken_at_a_time():
+    taken = []
+    for portion in (1, 3):
+        noise = Noise(np.random.default_rng(1), num_chains=3, size=2)
+        rows: list[np.ndarray] = []
+        while len(rows) < 24:
+            rows.extend(noise.ahead(1)[1][:portion].copy())
+            noise.taken += portion
+        taken.append(np.array(rows))
+    assert len(np.unique(taken[0][:, 0])) == 24 and np.array_equal(taken[0][:21], taken[1][:21])
+    noise = Noise(np.random.default_rng(1), num_chains=3, size=2)
+    uniform = []
+    while len(uniform) < 600:
+        uniform.extend(noise.ahead(7)[0].copy())
+        noise.ticks += len(noise.ahead(7)[0])
+    assert len(np.unique(uniform)) == len(uniform) * 9

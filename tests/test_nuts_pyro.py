@@ -176,13 +176,13 @@ def test_a_centred_funnel_diverges_and_a_normal_does_not(coin: Posterior) -> Non
 def test_a_discrete_site_is_refused_with_the_way_out() -> None:
     def program() -> None:
         pyro.sample("p", dist.Beta(1.0, 1.0))
-        pyro.sample("k", dist.Categorical(torch.ones(3) / 3))
+        pyro.sample("k", dist.Poisson(3.0))
 
     with pytest.raises(InputError) as refused:
         fit(program, Data(), "nuts")
     assert str(refused.value) == (
-        "`nuts` cannot fit program: site `k` (Categorical) is discrete; "
-        "sum it out in the program, for instance with MixtureSameFamily"
+        "`nuts` cannot fit program: site `k` (Poisson) is discrete and its values cannot be listed; "
+        "use a Categorical, Bernoulli or Binomial in a plate, which is summed out, or sum it out yourself"
     )
 
 

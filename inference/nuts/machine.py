@@ -6,8 +6,9 @@ so no chain waits for another's tree (Dance, Glaser, Orbanz & Adams 2025). Every
 draws, so the draws are not biased towards short trees.
 
 Coordinates are whitened: the metric lies in the map from `u` to `z` outside, momenta are standard normal here.
-Arrays are `(chains, D)` unless said otherwise. The machine is compiled by numba, and its compiled form is cached on
-disk.
+The machine is compiled by numba, and its compiled form is cached on disk. How long that takes grows with the number of
+functions and of arrays between them, and random generators in compiled code cost seconds: hence few of the first, two
+arrays for all state, and random numbers drawn outside.
 """
 
 from __future__ import annotations
@@ -18,281 +19,212 @@ import numpy as np
 from numba import njit
 
 MOST_ENERGY_ERROR = 1000.0
+MOST_LOG_WEIGHT = 650.0  # weights are kept as they are, not as logarithms: e^650 times 2^20 leaves is a number yet
+
+# Rows of a chain, each of D numbers. U, R: where the gradient is wanted next, and the momentum half a step before.
+# TREE_*: the draw so far and its gradient; SUB_*: the same of the subtree being grown, and its sum of momenta.
+# ENDS: u, r and g of the trajectory's left end, then of its right end. R_SUM: the trajectory's sum of momenta.
+# KEPT: momenta, and sums of momenta up to there, at the leaves that later leaves are compared with, one pair a level.
+U, R, TREE_U, TREE_G, SUB_U, SUB_G, SUB_SUM, R_SUM, ENDS, KEPT = 0, 1, 2, 3, 4, 5, 6, 7, 8, 14
+
+NUMBERS = np.dtype(
+    [
+        ("tree_lp", np.float64),  # log density and energy of the draw so far
+        ("tree_energy", np.float64),
+        ("sub_lp", np.float64),  # the same of the subtree's draw
+        ("sub_energy", np.float64),
+        ("weight", np.float64),  # sums of exp(-energy error) over the leaves of the trajectory and of the subtree
+        ("sub_weight", np.float64),
+        ("energy", np.float64),  # at the start of the transition
+        ("accept", np.float64),  # sum of acceptance probabilities of the transition's leaves
+        ("step", np.float64),  # of the whole transition: a change on the way would break the flow's symmetry
+        ("side", np.int64),  # where the trajectory grows: 1 to the right, -1 to the left, 0 before any transition
+        ("leaf", np.int64),  # leaves in the subtree
+        ("depth", np.int64),  # doublings done
+        ("steps", np.int64),  # leapfrog steps of the transition
+        ("done", np.int64),  # transitions completed
+    ]
+)
+
+STATISTICS = np.dtype(
+    [
+        ("lp", np.float64),
+        ("energy", np.float64),
+        ("acceptance_rate", np.float64),
+        ("n_steps", np.int64),
+        ("tree_depth", np.int64),
+        ("diverging", np.bool_),
+    ]
+)
 
 
 class Chains(NamedTuple):
-    """The state of every chain between two ticks.
+    """The state of every chain between two ticks: `numbers (chains,)` by name, `rows (chains, row, D)`."""
 
-    u, r: where the gradient is wanted next, and the momentum half a step before.
-    tree_u, tree_g, tree_lp, tree_energy: the draw so far, its gradient, log density and energy.
-    left_*, right_*: the trajectory's ends. sub_*: the subtree being grown, the same as tree_*.
-    kept_r, kept_sum: momenta and their running sums at the leaves that later leaves are compared with, `(chains,
-    depth, D)`.
-    r_sum, sub_sum: sums of momenta. log_w, sub_log_w: log of the summed weights.
-    energy: the energy that the transition started with. accept: sum of acceptance probabilities of its leaves.
-    leaf, depth, steps: leaves in the subtree, doublings done, leapfrog steps of the transition. side: +1 or -1.
-    step: the step size that the transition started with: a change on the way would break the flow's symmetry.
-    done: transitions completed.
-    """
-
-    u: np.ndarray
-    r: np.ndarray
-    tree_u: np.ndarray
-    tree_g: np.ndarray
-    tree_lp: np.ndarray
-    tree_energy: np.ndarray
-    left_u: np.ndarray
-    left_r: np.ndarray
-    left_g: np.ndarray
-    right_u: np.ndarray
-    right_r: np.ndarray
-    right_g: np.ndarray
-    sub_u: np.ndarray
-    sub_g: np.ndarray
-    sub_lp: np.ndarray
-    sub_energy: np.ndarray
-    kept_r: np.ndarray
-    kept_sum: np.ndarray
-    r_sum: np.ndarray
-    sub_sum: np.ndarray
-    log_w: np.ndarray
-    sub_log_w: np.ndarray
-    energy: np.ndarray
-    accept: np.ndarray
-    step: np.ndarray
-    leaf: np.ndarray
-    depth: np.ndarray
-    steps: np.ndarray
-    side: np.ndarray
-    done: np.ndarray
+    numbers: np.ndarray
+    rows: np.ndarray
 
 
 class Record(NamedTuple):
-    """What completed transitions leave behind: draws and gradients `(chains, draws, D)`, the rest `(chains, draws)`."""
+    """What completed transitions leave behind: `statistics (chains, draws)` by name, and `rows (chains, draws, 2, D)`,
+    draw and gradient. A chain that completes more transitions than there is room for writes over its oldest ones."""
 
-    u: np.ndarray
-    g: np.ndarray
-    lp: np.ndarray
-    energy: np.ndarray
-    acceptance_rate: np.ndarray
-    n_steps: np.ndarray
-    tree_depth: np.ndarray
-    diverging: np.ndarray
+    statistics: np.ndarray
+    rows: np.ndarray
 
 
 def new_chains(num_chains: int, size: int, max_tree_depth: int) -> Chains:
-    """Room for the state, to be filled by `begin`."""
-    wide = {"kept_r": (num_chains, max_tree_depth, size), "kept_sum": (num_chains, max_tree_depth, size)}
-    flat = {"tree_lp", "tree_energy", "sub_lp", "sub_energy", "log_w", "sub_log_w", "energy", "accept", "step"}
-    whole = {"leaf", "depth", "steps", "side", "done"}
-    return Chains(
-        *(
-            np.zeros(num_chains, dtype=np.int64)
-            if name in whole
-            else np.zeros(num_chains)
-            if name in flat
-            else np.zeros(wide.get(name, (num_chains, size)))
-            for name in Chains._fields
-        )
-    )
+    """Chains that have not begun; their draws so far (`TREE_*`) are to be filled in."""
+    return Chains(np.zeros(num_chains, NUMBERS), np.zeros((num_chains, KEPT + 2 * max_tree_depth, size)))
 
 
 def new_record(num_chains: int, num_draws: int, size: int) -> Record:
-    shape = (num_chains, num_draws)
-    return Record(
-        np.empty((*shape, size)),
-        np.empty((*shape, size)),
-        np.empty(shape),
-        np.empty(shape),
-        np.empty(shape),
-        np.empty(shape, dtype=np.int64),
-        np.empty(shape, dtype=np.int64),
-        np.empty(shape, dtype=np.bool_),
-    )
+    return Record(np.zeros((num_chains, num_draws), STATISTICS), np.empty((num_chains, num_draws, 2, size)))
 
 
 @njit(cache=True, error_model="numpy")
-def turning(left: np.ndarray, right: np.ndarray, total: np.ndarray) -> bool:
-    """Whether the ends of a trajectory with summed momentum `total` move towards each other (each `(D,)`)."""
+def turning(left: np.ndarray, right: np.ndarray, total: np.ndarray, before: np.ndarray, scale: float) -> bool:
+    """Whether the ends of a trajectory move towards each other; its summed momentum is total - scale (before - left).
+
+    All rows `(D,)`.
+    """
     by_left, by_right = 0.0, 0.0
     for d in range(left.shape[0]):
-        rho = total[d] - 0.5 * (left[d] + right[d])
+        rho = total[d] - scale * (before[d] - left[d]) - 0.5 * (left[d] + right[d])
         by_left += left[d] * rho
         by_right += right[d] * rho
     return by_left <= 0.0 or by_right <= 0.0
 
 
 @njit(cache=True, error_model="numpy")
-def log_add(a: float, b: float) -> float:
-    high, low = max(a, b), min(a, b)
-    return high if low == -np.inf else high + np.log1p(np.exp(low - high))
-
-
-@njit(cache=True, error_model="numpy")
-def launch(s: Chains, c: int, rng: np.random.Generator) -> None:
-    """Choose a side, and set chain `c` off from that end of its trajectory into a new subtree."""
-    s.side[c] = 1 if rng.random() < 0.5 else -1
-    s.leaf[c] = 0
-    if s.side[c] == 1:
-        drift(s, c, s.right_u[c], s.right_r[c], s.right_g[c])
-    else:
-        drift(s, c, s.left_u[c], s.left_r[c], s.left_g[c])
-
-
-@njit(cache=True, error_model="numpy")
-def drift(s: Chains, c: int, u: np.ndarray, r: np.ndarray, g: np.ndarray) -> None:
-    """The first two thirds of a leapfrog step: half a kick, a full move."""
-    signed = s.step[c] * s.side[c]
-    for d in range(u.shape[0]):
-        half = r[d] + 0.5 * signed * g[d]
-        s.u[c, d] = u[d] + signed * half
-        s.r[c, d] = half
-
-
-@njit(cache=True, error_model="numpy")
-def begin(s: Chains, c: int, step: float, rng: np.random.Generator) -> None:
-    """A new transition of chain `c` from its current draw, with a fresh momentum."""
-    kinetic = 0.0
-    for d in range(s.u.shape[1]):
-        r = rng.standard_normal()
-        kinetic += 0.5 * r * r
-        s.left_r[c, d] = r
-        s.right_r[c, d] = r
-        s.r_sum[c, d] = r
-        s.left_u[c, d] = s.tree_u[c, d]
-        s.right_u[c, d] = s.tree_u[c, d]
-        s.left_g[c, d] = s.tree_g[c, d]
-        s.right_g[c, d] = s.tree_g[c, d]
-    s.step[c] = step
-    s.energy[c] = kinetic - s.tree_lp[c]
-    s.tree_energy[c] = s.energy[c]
-    s.log_w[c] = 0.0
-    s.depth[c] = 0
-    s.steps[c] = 0
-    s.accept[c] = 0.0
-    launch(s, c, rng)
-
-
-@njit(cache=True, error_model="numpy")
-def begin_all(s: Chains, step: float, rng: np.random.Generator) -> None:
-    for c in range(s.u.shape[0]):
-        begin(s, c, step, rng)
-
-
-@njit(cache=True, error_model="numpy")
 def tick(
-    s: Chains,
+    numbers: np.ndarray,
+    rows: np.ndarray,
     lp: np.ndarray,
     g: np.ndarray,
+    uniform: np.ndarray,
+    normal: np.ndarray,
     step: float,
     max_depth: int,
     limit: int,
-    record: Record,
-    rng: np.random.Generator,
+    statistics: np.ndarray,
+    drawn: np.ndarray,
 ) -> tuple[float, int]:
-    """Finish the leapfrog step of every chain with fewer than `limit` transitions, given density and gradient at `s.u`.
+    """Finish the leapfrog step of every chain with fewer than `limit` transitions, given density `lp (chains,)` and
+    gradient `g (chains, D)` at its row U; chains that have not begun begin.
 
-    Returns the sum of the acceptance rates of the transitions that it completed, and their number.
+    uniform, normal: random numbers `(chains, 3)` and `(chains, D)`; a beginning transition takes the next row of the
+    second. step: for transitions that begin now. statistics, drawn: the parts of a record.
+    Returns the sum of the acceptance rates of the transitions that it completed, and the number that it began.
     """
-    accepted, completed = 0.0, 0
-    size = s.u.shape[1]
-    for c in range(s.u.shape[0]):
-        if s.done[c] >= limit:
+    accepted, begun = 0.0, 0
+    size = g.shape[1]
+    for c in range(len(numbers)):
+        s, row = numbers[c], rows[c]
+        if s.done >= limit:
             continue
-        kinetic = 0.0
-        half = 0.5 * s.step[c] * s.side[c]
-        for d in range(size):
-            s.r[c, d] += half * g[c, d]
-            kinetic += 0.5 * s.r[c, d] * s.r[c, d]
-        energy = kinetic - lp[c]
-        error = energy - s.energy[c]
-        if not np.isfinite(error):
-            error = np.inf
-        diverging = error > MOST_ENERGY_ERROR
-        probability = min(1.0, np.exp(-error))
-        s.accept[c] += probability
-        s.steps[c] += 1
-
-        # the leaf joins the subtree: its weight, its chance to be the subtree's draw, its momentum
-        leaf = s.leaf[c]
-        weight = -error
-        if leaf == 0:
-            s.sub_log_w[c] = weight
-            take = True
-        else:
-            s.sub_log_w[c] = log_add(s.sub_log_w[c], weight)
-            take = np.log(rng.random()) < weight - s.sub_log_w[c]
-        for d in range(size):
-            s.sub_sum[c, d] = s.r[c, d] if leaf == 0 else s.sub_sum[c, d] + s.r[c, d]
-        if take:
-            s.sub_lp[c] = lp[c]
-            s.sub_energy[c] = energy
-            for d in range(size):
-                s.sub_u[c, d] = s.u[c, d]
-                s.sub_g[c, d] = g[c, d]
-
-        # an even leaf is kept for comparison; an odd one closes the balanced subtrees that end in it
-        high = 0
-        bits = leaf >> 1
-        while bits > 0:
-            high += bits & 1
-            bits >>= 1
-        turned = False
-        if leaf % 2 == 0:
-            for d in range(size):
-                s.kept_r[c, high, d] = s.r[c, d]
-                s.kept_sum[c, high, d] = s.sub_sum[c, d]
-        else:
-            bits, level = leaf, high
-            while bits & 1 and not turned:
-                by_left, by_right = 0.0, 0.0
-                for d in range(size):
-                    left, right = s.kept_r[c, level, d], s.r[c, d]
-                    rho = s.sub_sum[c, d] - s.kept_sum[c, level, d] + left - 0.5 * (left + right)
-                    by_left += left * rho
-                    by_right += right * rho
-                turned = by_left <= 0.0 or by_right <= 0.0
-                bits >>= 1
-                level -= 1
-        s.leaf[c] = leaf + 1
-        if not turned and not diverging and s.leaf[c] < (1 << s.depth[c]):
-            drift(s, c, s.u[c].copy(), s.r[c].copy(), g[c])
-            continue
-
-        # the subtree is complete: a sound one doubles the trajectory
         finished = True
-        if not turned and not diverging:
-            if np.log(rng.random()) < s.sub_log_w[c] - s.log_w[c]:
-                s.tree_lp[c] = s.sub_lp[c]
-                s.tree_energy[c] = s.sub_energy[c]
-                for d in range(size):
-                    s.tree_u[c, d] = s.sub_u[c, d]
-                    s.tree_g[c, d] = s.sub_g[c, d]
-            s.log_w[c] = log_add(s.log_w[c], s.sub_log_w[c])
+        if s.side != 0:
+            r, gradient, sub_sum, leaf = row[R], g[c], row[SUB_SUM], s.leaf
+            kinetic = 0.0
+            half = 0.5 * s.step * s.side
             for d in range(size):
-                s.r_sum[c, d] += s.sub_sum[c, d]
-                if s.side[c] == 1:
-                    s.right_u[c, d], s.right_r[c, d], s.right_g[c, d] = s.u[c, d], s.r[c, d], g[c, d]
-                else:
-                    s.left_u[c, d], s.left_r[c, d], s.left_g[c, d] = s.u[c, d], s.r[c, d], g[c, d]
-            s.depth[c] += 1
-            finished = s.depth[c] == max_depth or turning(s.left_r[c], s.right_r[c], s.r_sum[c])
-        if not finished:
-            launch(s, c, rng)
-            continue
+                r[d] += half * gradient[d]
+                sub_sum[d] += r[d]
+                kinetic += 0.5 * r[d] * r[d]
+            energy = kinetic - lp[c]
+            error = energy - s.energy
+            if not np.isfinite(error):
+                error = np.inf
+            diverging = error > MOST_ENERGY_ERROR
+            weight = np.exp(min(-error, MOST_LOG_WEIGHT))
+            s.accept += min(1.0, weight)
+            s.steps += 1
 
-        t = s.done[c] % record.lp.shape[1]
-        record.lp[c, t] = s.tree_lp[c]
-        record.energy[c, t] = s.tree_energy[c]
-        record.acceptance_rate[c, t] = s.accept[c] / s.steps[c]
-        record.n_steps[c, t] = s.steps[c]
-        record.tree_depth[c, t] = s.depth[c] + (1 if turned or diverging else 0)
-        record.diverging[c, t] = diverging
+            # the leaf joins the subtree: its weight, and its chance to be the subtree's draw
+            s.sub_weight += weight
+            if leaf == 0 or uniform[c, 0] * s.sub_weight < weight:
+                s.sub_lp, s.sub_energy = lp[c], energy
+                for d in range(size):
+                    row[SUB_U, d] = row[U, d]
+                    row[SUB_G, d] = gradient[d]
+
+            # an even leaf is kept for comparison; an odd one closes the balanced subtrees that end in it
+            level, bits = KEPT, leaf >> 1
+            while bits > 0:
+                level += 2 * (bits & 1)
+                bits >>= 1
+            turned = False
+            if leaf % 2 == 0:
+                for d in range(size):
+                    row[level, d] = r[d]
+                    row[level + 1, d] = sub_sum[d]
+            else:
+                bits = leaf
+                while bits & 1 and not turned:
+                    turned = turning(row[level], r, sub_sum, row[level + 1], 1.0)
+                    bits >>= 1
+                    level -= 2
+            s.leaf = leaf + 1
+            if not turned and not diverging and s.leaf < (1 << s.depth):
+                for d in range(size):
+                    r[d] += half * gradient[d]
+                    row[U, d] += 2 * half * r[d]
+                continue
+
+            # the subtree is complete: a sound one doubles the trajectory
+            if not turned and not diverging:
+                if uniform[c, 1] * s.weight < s.sub_weight:
+                    s.tree_lp, s.tree_energy = s.sub_lp, s.sub_energy
+                    for d in range(size):
+                        row[TREE_U, d] = row[SUB_U, d]
+                        row[TREE_G, d] = row[SUB_G, d]
+                s.weight += s.sub_weight
+                end = ENDS if s.side < 0 else ENDS + 3
+                for d in range(size):
+                    row[R_SUM, d] += sub_sum[d]
+                    row[end, d] = row[U, d]
+                    row[end + 1, d] = r[d]
+                    row[end + 2, d] = gradient[d]
+                s.depth += 1
+                finished = s.depth == max_depth or turning(row[ENDS + 1], row[ENDS + 4], row[R_SUM], r, 0.0)
+
+            if finished:
+                rate = s.accept / s.steps
+                t = s.done % statistics.shape[1]
+                left = statistics[c, t]
+                left.lp, left.energy, left.acceptance_rate = s.tree_lp, s.tree_energy, rate
+                left.n_steps, left.diverging = s.steps, diverging
+                left.tree_depth = s.depth + (1 if turned or diverging else 0)
+                for d in range(size):
+                    drawn[c, t, 0, d] = row[TREE_U, d]
+                    drawn[c, t, 1, d] = row[TREE_G, d]
+                s.done += 1
+                accepted += rate
+
+        if finished:
+            # a new transition from the current draw, with a fresh momentum
+            kinetic = 0.0
+            for d in range(size):
+                momentum = normal[begun, d]
+                kinetic += 0.5 * momentum * momentum
+                row[R_SUM, d] = momentum
+                for end in (ENDS, ENDS + 3):
+                    row[end, d] = row[TREE_U, d]
+                    row[end + 1, d] = momentum
+                    row[end + 2, d] = row[TREE_G, d]
+            begun += 1
+            s.step, s.accept, s.weight = step, 0.0, 1.0
+            s.depth, s.steps = 0, 0
+            s.energy = s.tree_energy = kinetic - s.tree_lp
+
+        # off from one end of the trajectory into a new subtree: half a kick, a full move
+        s.side = 1 if uniform[c, 2] < 0.5 else -1
+        s.leaf, s.sub_weight = 0, 0.0
+        end = ENDS if s.side < 0 else ENDS + 3
+        signed = s.step * s.side
         for d in range(size):
-            record.u[c, t, d] = s.tree_u[c, d]
-            record.g[c, t, d] = s.tree_g[c, d]
-        s.done[c] += 1
-        accepted += s.accept[c] / s.steps[c]
-        completed += 1
-        begin(s, c, step, rng)
-    return accepted, completed
+            row[R, d] = row[end + 1, d] + 0.5 * signed * row[end + 2, d]
+            row[U, d] = row[end, d] + signed * row[R, d]
+            row[SUB_SUM, d] = 0.0
+    return accepted, begun

@@ -10,7 +10,7 @@ import torch
 
 from inference.density import LogDensity
 from inference.posterior import Posterior
-from inference.predict import deterministics
+from inference.predict import derived
 
 # ArviZ's names for what a sampler knew of every draw, with the type of each
 STATS: dict[str, type] = {
@@ -36,7 +36,7 @@ def posterior(
     draws = {
         name: value.reshape(-1, *value.shape[2:]) for name, value in density.constrain(torch.from_numpy(z)).items()
     }
-    draws |= deterministics(density.program, draws)
+    draws |= derived(density.program, draws)
     return Posterior(
         backend="nuts",
         draws={name: value.numpy().reshape(*z.shape[:2], *value.shape[1:]) for name, value in draws.items()},
@@ -47,7 +47,7 @@ def posterior(
             **facts,
             "gradients": density.evaluations,
             "divergences": int(stats["diverging"].sum()),
-            "untraced": density.untraced,
+            **density.remarks(draws),
         },
         seconds=seconds,
     )

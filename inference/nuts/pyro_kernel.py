@@ -54,7 +54,7 @@ class RecordingNUTS(NUTS):
 def run(settings: Nuts, program: Program, progress: Progress, seed: int) -> Posterior:
     """Draws of every chain with the sampler's statistics; InputError where no start is finite."""
     began = time.perf_counter()
-    density = LogDensity(program)
+    density = LogDensity(program, dtype=settings.dtype, device=settings.device)
     setup = time.perf_counter() - began
     points = np.empty((settings.num_chains, settings.num_samples, density.size))
     stats = {name: np.empty((settings.num_chains, settings.num_samples)) for name in STATS}
@@ -89,7 +89,7 @@ def sample_chain(
     kernel = RecordingNUTS(
         potential_fn=lambda sites: Potential.apply(sites[SITE], density),
         full_mass=settings.metric == "dense",
-        target_accept_prob=settings.target_accept_prob,
+        target_accept_prob=0.8 if settings.target_accept_prob == "auto" else settings.target_accept_prob,
         max_tree_depth=settings.max_tree_depth,
     )
     began = time.perf_counter()
