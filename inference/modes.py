@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,8 @@ from torch import Tensor
 from inference.density import LogDensity
 
 MOST_DIMENSIONS = 1000  # beyond this the Hessian costs more than it helps
+ATTEMPTS = 5
+ABNORMAL = 2  # SciPy's status of a line search that found no better point
 BORDER = 40.0  # |z| of a logit or logarithm that has left for a border of the support
 
 
@@ -32,29 +35,25 @@ class Mode(NamedTuple):
     escaped: int | None
 
 
-def find_mode(density: LogDensity, start: Tensor, newton_steps: int = 20) -> Mode:
-    """Climb from `start (D,)` to a mode."""
+def find_mode(density: LogDensity, start: Tensor, known: Sequence[Mode] = (), newton_steps: int = 20) -> Mode:
+    """Climb from `start (D,)` to a mode; one that is `known` already is not polished again."""
     trace: list[float] = []
-
-    def objective(point: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = density.one(torch.as_tensor(point))
-        if not torch.isfinite(value) or not torch.isfinite(gradient).all():
-            return np.inf, np.zeros_like(point)
-        return -value.item(), -gradient.numpy()
-
-    found = scipy.optimize.minimize(
-        objective,
-        start.numpy(),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(-2 * BORDER, 2 * BORDER) if bounded else (None, None) for bounded in mapped(density)],
-        callback=lambda point: trace.append(-objective(point)[0]),
-        options={"maxiter": 2000, "ftol": 1e-13, "gtol": 1e-8},
-    )
-    z = torch.as_tensor(found.x)
-    far = np.abs(found.x) * np.array(mapped(density))
-    escaped = int(far.argmax()) if far.max(initial=0.0) > BORDER else None
+    z, slope = start, density.one(start)[1]
+    # a first step of length 1, whatever the slope: where every coordinate has bounds, L-BFGS-B would go right to them
+    scale = max(1.0, float(torch.linalg.vector_norm(slope)))
+    bounded = np.array(mapped(density))
+    for _ in range(ATTEMPTS):
+        found = climb(density, z, scale, bounded, trace)
+        z = torch.as_tensor(found.x)
+        if found.status != ABNORMAL:
+            break
+        scale *= 10  # a step led to where there is no density: shorter ones from here
+    for mode in known:
+        if reached(mode, z):
+            return mode._replace(trace=[*trace, mode.value])
     value, gradient = density.one(z)
+    far = np.abs(found.x) * bounded
+    escaped = int(far.argmax()) if far.max(initial=0.0) > BORDER else None
     covariance = None
     if density.size <= MOST_DIMENSIONS and escaped is None:
         for _ in range(newton_steps):
@@ -72,6 +71,39 @@ def find_mode(density: LogDensity, start: Tensor, newton_steps: int = 20) -> Mod
         trace.append(value.item())
     size = float(gradient.abs().max())
     return Mode(z, value.item(), trace, covariance, size < 1e-4 * max(1.0, abs(value.item())) ** 0.5, escaped)
+
+
+def climb(
+    density: LogDensity, start: Tensor, scale: float, bounded: np.ndarray, trace: list[float]
+) -> scipy.optimize.OptimizeResult:
+    """Quasi-Newton steps on the density over `scale`; its values on the way are added to `trace`."""
+
+    def objective(point: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = density.one(torch.as_tensor(point))
+        if not torch.isfinite(value) or not torch.isfinite(gradient).all():
+            return np.inf, np.zeros_like(point)
+        return -value.item() / scale, -gradient.numpy() / scale
+
+    def follow(intermediate_result: scipy.optimize.OptimizeResult) -> None:
+        trace.append(-scale * intermediate_result.fun)
+
+    return scipy.optimize.minimize(
+        objective,
+        start.numpy(),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(-2 * BORDER, 2 * BORDER) if flag else (None, None) for flag in bounded],
+        callback=follow,
+        options={"maxiter": 2000, "ftol": 1e-13 / scale, "gtol": 1e-8 / scale},
+    )
+
+
+def reached(mode: Mode, z: Tensor) -> bool:
+    """Whether `z` is on the very top of a mode: within a hundredth of a standard deviation in every direction."""
+    if not mode.converged or mode.covariance is None:
+        return False
+    away = (z - mode.z)[:, None]
+    return bool((away * torch.cholesky_solve(away, torch.linalg.cholesky(mode.covariance))).sum() < 1e-4)
 
 
 def mapped(density: LogDensity) -> list[bool]:

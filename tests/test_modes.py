@@ -88,6 +88,23 @@ def test_every_start_climbs_to_the_one_mode_and_never_goes_down() -> None:
         assert mode.value == pytest.approx(density.one(mode.z)[0].item(), abs=1e-12)
 
 
+def test_a_known_mode_is_not_polished_again_and_an_unknown_one_is() -> None:
+    density = LogDensity(read(two_bumps, Data()))
+    low, high = (find_mode(density, torch.tensor([start])) for start in (-2.0, 2.0))
+    again = find_mode(density, torch.tensor([-2.5]), known=[high, low])
+    assert again.z is low.z and again.trace[-1] == low.value and again.trace != low.trace
+    other = find_mode(density, torch.tensor([2.5]), known=[low])
+    assert other.z is not high.z
+    torch.testing.assert_close(other.z, high.z, rtol=1e-8, atol=1e-8)
+
+
+def two_bumps() -> None:
+    m = pyro.sample("m", dist.Normal(0.0, 1.0).mask(False))
+    weights = dist.Categorical(torch.tensor([0.3, 0.7]))
+    bumps = dist.MixtureSameFamily(weights, dist.Normal(torch.tensor([-4.0, 4.0]), 1.0))
+    pyro.factor("bumps", bumps.log_prob(m))
+
+
 FLIPS = np.array([1.0] * 7 + [0.0] * 3)
 
 
@@ -176,16 +193,31 @@ def test_a_gamma_posterior_has_its_mode_on_either_scale() -> None:
 
 
 def test_two_modes_are_two_modes() -> None:
-    def mixture() -> None:
-        m = pyro.sample("m", dist.Normal(0.0, 1.0).mask(False))
-        weights = dist.Categorical(torch.tensor([0.3, 0.7]))
-        bumps = dist.MixtureSameFamily(weights, dist.Normal(torch.tensor([-4.0, 4.0]), 1.0))
-        pyro.factor("bumps", bumps.log_prob(m))
-
-    density = LogDensity(read(mixture, Data()))
+    density = LogDensity(read(two_bumps, Data()))
     low, high = (find_mode(density, torch.tensor([start])) for start in (-2.0, 2.0))
     assert low.z.item() == pytest.approx(-4.0, abs=1e-6) and high.z.item() == pytest.approx(4.0, abs=1e-6)
     assert high.value - low.value == pytest.approx(math.log(7 / 3), abs=1e-6)
+
+
+def ordered_mixture(y: Tensor) -> None:
+    """No coordinate is free of a transform, so that every one of them has bounds."""
+    weights = pyro.sample("weights", dist.Dirichlet(torch.full((3,), 2.0)))
+    steps = dist.Normal(torch.zeros(3), torch.tensor([5.0, 1.0, 1.0])).to_event(1)
+    mu = pyro.sample("mu", dist.TransformedDistribution(steps, dist.transforms.OrderedTransform()))
+    sigma = pyro.sample("sigma", dist.LogNormal(torch.zeros(3), 1.0).to_event(1))
+    with pyro.plate("row", len(y)):
+        pyro.sample("y", dist.MixtureSameFamily(dist.Categorical(weights), dist.Normal(mu, sigma)))
+
+
+def test_a_steep_start_between_bounds_climbs_to_the_mode() -> None:
+    """Where the first step is the whole gradient, most of these starts leap to the bounds and end where they began."""
+    component = GENERATOR.integers(3, size=300)
+    y = np.array([-4.0, 0.0, 4.0])[component] + np.array([0.5, 1.0, 0.5])[component] * GENERATOR.normal(size=300)
+    density = LogDensity(read(ordered_mixture, Data({"y": y}, {"y": y})))
+    modes = [climbed(density, seed) for seed in range(6)]
+    assert all(mode.converged and mode.covariance is not None for mode in modes)
+    best = max(modes, key=lambda mode: mode.value)
+    np.testing.assert_allclose(density.constrain(best.z)["mu"], [-4.0, 0.0, 4.0], atol=0.3)
 
 
 @pytest.mark.parametrize(

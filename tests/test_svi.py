@@ -13,8 +13,15 @@ import torch
 from torch import Tensor
 
 from inference import Svi, fit
+from inference.density import LogDensity
+from inference.modes import find_mode
 from inference.posterior import Posterior
-from inference.svi import FLAT, efficiency, on_plateau
+from inference.program import read
+from inference.streams import workspace
+from inference.svi import efficiency
+from inference.svi.ascent import FLAT, Adam, Ascent, climb, on_plateau
+from inference.svi.guides import NORMALS, mirrored
+from inference.svi.space import Space
 from models import BetaBernoulli, Prior
 from models.base import Data
 from models.errors import InputError
@@ -237,7 +244,7 @@ def test_a_discrete_site_is_refused() -> None:
     def program() -> None:
         pyro.sample("k", dist.Poisson(3.0))
 
-    with pytest.raises(InputError, match=r"^`svi` cannot fit program: site `k` \(Poisson\) is discrete; sum it out"):
+    with pytest.raises(InputError, match=r"^`svi` cannot fit program: site `k` \(Poisson\) is discrete and its values"):
         fit(program, Data(), "svi")
 
 
@@ -260,3 +267,173 @@ def test_importance_efficiency_is_kongs(value: list[float]) -> None:
     weights = np.exp(value)
     expected = weights.sum() ** 2 / (weights**2).sum() / len(weights)
     assert efficiency(torch.tensor(value, dtype=torch.float64)) == pytest.approx(expected, rel=1e-12)
+
+
+SIZE, RESTARTS = 5, 3
+RNG = np.random.default_rng(8)
+MIXING = torch.tensor(RNG.normal(size=(SIZE, SIZE)))
+
+
+def drawn(guide: str) -> np.ndarray:
+    """Parameters of every restart, some way from where an ascent begins."""
+    rng = np.random.default_rng(9)
+    start = np.stack([NORMALS[guide].initial(SIZE, rng) for _ in range(RESTARTS)])
+    parameters = start + 0.3 * rng.normal(size=start.shape)
+    if guide == "multivariate_normal":
+        parameters[:, SIZE:] *= np.tri(SIZE).ravel()
+    return parameters
+
+
+def by_torch(guide: str, row: Tensor) -> torch.distributions.Distribution:
+    """The guide of one restart as PyTorch has it."""
+    loc, rest = row[:SIZE], row[SIZE:]
+    if guide == "multivariate_normal":
+        matrix = rest.reshape(SIZE, SIZE)
+        return dist.MultivariateNormal(loc, scale_tril=matrix.tril(-1) + matrix.diagonal().exp().diag())
+    sd = rest[:SIZE].exp()
+    if guide == "normal":
+        return dist.Normal(loc, sd).to_event(1)
+    return dist.LowRankMultivariateNormal(loc, sd[:, None] * rest[SIZE:].reshape(SIZE, -1), sd**2)
+
+
+def reparametrised(guide: str, row: Tensor, noise: Tensor) -> Tensor:
+    q = by_torch(guide, row)
+    if guide == "multivariate_normal":
+        return q.loc + noise @ q.scale_tril.T
+    if guide == "normal":
+        return q.base_dist.loc + noise * q.base_dist.scale
+    return q.loc + noise[:, :SIZE] * q.cov_diag.sqrt() + noise[:, SIZE:] @ q.cov_factor.T
+
+
+def crooked(u: Tensor) -> Tensor:
+    """A smooth log density that is not normal."""
+    return -(u @ MIXING).cosh().log().sum(-1) - 0.1 * (u**4).sum(-1)
+
+
+@pytest.mark.parametrize("guide", NORMALS)
+@pytest.mark.parametrize("particles", [1, 4])
+def test_the_written_out_gradient_is_that_of_autograd(guide: str, particles: int) -> None:
+    """The same ELBO estimate from the same noise, the parameters of log q held fast."""
+    parameters = torch.tensor(drawn(guide), requires_grad=True)
+    noise = RNG.normal(size=(RESTARTS, particles, NORMALS[guide].noise_size(SIZE)))
+    made = NORMALS[guide](parameters.detach().numpy(), noise, SIZE)
+    slope = torch.func.grad(lambda u: crooked(u).sum())(torch.tensor(made.u)).numpy()
+    elbo = torch.zeros((), dtype=torch.float64)
+    for row, eps, u, log_q in zip(parameters, torch.tensor(noise), made.u, made.log_q, strict=True):
+        again = reparametrised(guide, row, eps)
+        density = by_torch(guide, row.detach()).log_prob(again)
+        np.testing.assert_allclose(u, again.detach().numpy(), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(log_q, density.detach().numpy(), rtol=1e-12)
+        elbo = elbo + (crooked(again) - density).mean()
+    (expected,) = torch.autograd.grad(elbo, parameters)
+    np.testing.assert_allclose(made.gradient(slope), expected.numpy(), rtol=1e-10, atol=1e-12)
+
+
+CENTRE = RNG.normal(size=SIZE)
+PRECISION = np.cov(RNG.normal(size=(SIZE, 40))) + np.eye(SIZE)
+
+
+def closed_form_elbo(guide: str, row: np.ndarray) -> float:
+    """Of a guide for the target N(CENTRE, PRECISION^-1) without its constant."""
+    q = by_torch(guide, torch.tensor(row))
+    covariance = np.diag(q.variance.numpy()) if guide == "normal" else q.covariance_matrix.numpy()
+    away = q.mean.numpy() - CENTRE
+    entropy = 0.5 * np.linalg.slogdet(2 * math.pi * math.e * covariance)[1]
+    return float(-0.5 * (away @ PRECISION @ away + np.trace(PRECISION @ covariance)) + entropy)
+
+
+@pytest.mark.parametrize("guide", NORMALS)
+def test_the_expected_gradient_is_that_of_the_closed_form(guide: str) -> None:
+    """Noise at +-sqrt(n) along every axis has mean 0 and covariance I: all that a normal target asks for."""
+    width = NORMALS[guide].noise_size(SIZE)
+    corners = math.sqrt(width) * np.concatenate([np.eye(width), -np.eye(width)])
+    parameters = drawn(guide)
+    made = NORMALS[guide](parameters, np.stack([corners] * RESTARTS), SIZE)
+    found = made.gradient(-(made.u - CENTRE) @ PRECISION)
+    free = parameters != 0
+    for restart, index in np.argwhere(free):
+        step = np.zeros(parameters.shape[1])
+        step[index] = 1e-5
+        higher, lower = (closed_form_elbo(guide, parameters[restart] + sign * step) for sign in (1, -1))
+        assert found[restart, index] == pytest.approx((higher - lower) / 2e-5, abs=1e-8, rel=1e-7)
+    assert (found[~free] == 0).all()
+
+
+@pytest.mark.parametrize("guide", NORMALS)
+def test_the_gradient_has_no_noise_where_the_guide_is_the_posterior(guide: str) -> None:
+    parameters = drawn(guide)
+    noise = RNG.normal(size=(RESTARTS, 1, NORMALS[guide].noise_size(SIZE)))
+    made = NORMALS[guide](parameters, noise, SIZE)
+    slope = np.empty(made.u.shape)
+    for row, u, place in zip(torch.tensor(parameters), torch.tensor(made.u), slope, strict=True):
+        target = by_torch(guide, row)
+        place[:] = torch.func.grad(lambda x, p=target: p.log_prob(x).sum())(u).numpy()
+    assert np.abs(slope).max() > 0.1
+    np.testing.assert_allclose(made.gradient(slope), 0.0, atol=1e-12)
+
+
+@pytest.mark.parametrize("particles", [1, 4, 5])
+def test_noise_comes_in_pairs_and_is_the_same_in_blocks_of_any_length(particles: int) -> None:
+    one, other = np.random.default_rng(3), np.random.default_rng(3)
+    block = mirrored(6, particles, 2, one)
+    assert block.shape == (6, particles, 2)
+    np.testing.assert_array_equal(block, np.concatenate([mirrored(3, particles, 2, other) for _ in range(2)]))
+    half = (particles + 1) // 2
+    np.testing.assert_array_equal(block[:, half:], -block[:, : particles - half])
+    assert len(np.unique(np.abs(block))) == 6 * half * 2
+
+
+def test_adam_is_pytorchs() -> None:
+    here, there = np.zeros((2, 3)), torch.zeros(2, 3, dtype=torch.float64)
+    ours, theirs = Adam(here.shape, 0.02, 50), torch.optim.Adam([there], lr=0.02, maximize=True)
+    for _ in range(50):
+        gradient = RNG.normal(size=here.shape)
+        there.grad = torch.tensor(gradient)
+        theirs.step()
+        here += ours.step(gradient)
+    np.testing.assert_allclose(here, there.numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("diagonal", [True, False])
+def test_whitened_coordinates_have_the_curvature_that_they_promise(diagonal: bool) -> None:
+    """The log density of a normal there: unit curvature, or ones on its diagonal, and the volume of the map."""
+    with workspace(1):
+        density = LogDensity(read(correlated, Data()))
+        space = Space.around(density, [find_mode(density, torch.zeros(2))], diagonal)
+        u = RNG.normal(size=(1, 7, 2))
+        value, slope = space.log_prob(u)
+    inside = -RHO if diagonal else 0.0
+    curvature = np.array([[1.0, inside], [inside, 1.0]])
+    np.testing.assert_allclose(slope[0], -u[0] @ curvature, atol=1e-9)
+    log_volume = 0.5 * np.linalg.slogdet(curvature)[1]
+    expected = log_volume - math.log(2 * math.pi) - 0.5 * np.einsum("ij,jk,ik->i", u[0], curvature, u[0])
+    np.testing.assert_allclose(value[0], expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(("guide", "edge"), [("normal", 1.9), ("multivariate_normal", 3.1), ("low_rank", 3.1)])
+def test_a_restart_does_not_depend_on_those_beside_it(guide: str, edge: float) -> None:
+    """Alone or among others that end sooner or later, with steps of its own that are rolled back."""
+    settings = quick(guide, num_particles=2, num_samples=20)
+    seeds = [1, 2, 3]
+    with workspace(1):
+        density = LogDensity(read(skewed_wall, Data({"edge": edge})))
+        modes = [find_mode(density, torch.full((2,), 0.1 * seed)) for seed in seeds]
+
+        def climbed(rows: list[int]) -> list[Ascent]:
+            density.settle(len(rows) * settings.num_particles, "auto")
+            chosen = [modes[row] for row in rows], [seeds[row] for row in rows]
+            return climb(settings, density, *chosen, lambda done, total, note: None)
+
+        together, alone = climbed([0, 1, 2]), [climbed([row])[0] for row in (0, 2)]
+    assert len({len(one.trace) for one in together}) > 1 and together[0].rollbacks + together[2].rollbacks > 0
+    for one, other in zip(together[::2], alone, strict=True):
+        assert one.rollbacks == other.rollbacks and one.plateau and other.plateau
+        np.testing.assert_allclose(one.trace, other.trace, rtol=1e-7, atol=1e-9)
+        np.testing.assert_allclose(one.z.numpy(), other.z.numpy(), rtol=1e-7, atol=1e-7)
+
+
+def skewed_wall(edge: float) -> None:
+    """A skewed pair; beyond the edge neither density nor gradient is a number."""
+    m = pyro.sample("m", dist.Normal(0.0, 1.0))
+    pyro.sample("s", dist.Gamma(2.0, m.exp()))
+    pyro.factor("wall", 0.0 * (edge - m).sqrt())
