@@ -50,9 +50,10 @@ endif
 test-slow: .venv/.done-test
 	.venv/bin/python -m pytest -q -m slow
 
-# Some half an hour; the figures mean something on an idle machine alone.
+# Some half an hour; the figures mean something on an idle machine alone. In pieces, or on after an interruption:
+# make bench BENCH='--tables mixture svi', make bench BENCH=--missing.
 bench: .venv-bench/.done-bench
-	.venv-bench/bin/python tests/benchmarks/bench.py
+	.venv-bench/bin/python tests/benchmarks/bench.py $(BENCH)
 
 clean:
 	rm -rf .venv .venv-arviz1 .venv-bench build *.egg-info .mypy_cache .pytest_cache .ruff_cache

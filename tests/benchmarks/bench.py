@@ -1,10 +1,11 @@
 """Run every library on every problem, one process at a time, and write the table: `make bench`.
 
-    python tests/benchmarks/bench.py [--problems mixture ...] [--rows stan ...] [--repeats 3] [--table-only]
+    python tests/benchmarks/bench.py [--tables mixture svi ...] [--rows stan ...] [--missing] [--page-only]
 
-A row is one process. It finds empty compile caches (a new folder for those of torch, numba, PyTensor and Stan; JAX
-keeps none on disk), and the wall time to its first posterior is "all-in, cold"; the fits after that one are timed.
-Results are kept in `.venv-bench/results`, a file for each row, so that one can be measured again without the rest.
+A row is up to two processes that share compile caches, empty at first (a new folder for those of torch, numba, PyTensor
+and Stan; JAX keeps none on disk): one goes from nothing to a posterior, "all-in"; the other repeats its fit and times
+it. Results are kept in `.venv-bench/results`, a file for each row, as soon as they are there: rows can be measured in
+any order and by several calls, and `--missing` goes on after an interruption.
 """
 
 from __future__ import annotations
@@ -12,137 +13,169 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import floor
 from problems import PROBLEMS
+
+from inference.settings import Nuts
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parents[1] / ".venv-bench" / "results"
+LIMIT = 150.0  # seconds for one process
+
+Size = tuple[int, int, int]  # chains, warm-up, draws of each
 
 
 class Row(NamedTuple):
-    """A row of the table: the library, chains, warm-up and draws of each chain, and its own settings."""
+    """A row of the tables: a library with its own settings, and how long its chains are.
+
+    size: of the fits that are timed, `repeats` after a first one; that one counts where `repeats` is 0.
+    all_in: of the fit from a fresh process, by problem; empty where there is none. A peer gets the length with which it
+    comes out just above ESS 1,000. copies: how many such fits two cores run at once.
+    """
 
     library: str
-    chains: int
-    warmup: int
-    draws: int
-    settings: tuple[str, ...]
-    devices: int = 1  # of XLA, on the two cores
+    size: Size
+    settings: tuple[str, ...] = ()
+    all_in: Mapping[str, Size] = {}
+    repeats: int = 3
+    copies: int = 1
+    devices: int = 1  # of XLA
+    problems: tuple[str, ...] = tuple(PROBLEMS)
 
 
-def batched(chains: int, warmup: int, draws: int, threads: int, compiling: str) -> Row:
-    return Row("pyrozoo", chains, warmup, draws, (f"threads={threads}", "engine=batched", f"compiling={compiling}"))
-
+USUAL = (4, 1000, 1000)
+DEFAULTS = (Nuts().num_chains, Nuts().num_warmup, Nuts().num_samples)
+PEERS = {
+    "logistic_small": (4, 400, 500),
+    "mixture": (4, 400, 900),
+    "zero_inflated": (4, 400, 500),
+    "beta_bernoulli": (4, 400, 600),
+    "hidden_markov": (4, 400, 700),
+    "logistic_big": (4, 400, 700),
+}
+TWO_LONG = {problem: (2, warmup, 2 * draws) for problem, (_, warmup, draws) in PEERS.items()}
 
 ROWS = {
-    "pyrozoo, defaults": batched(16, 200, 400, 1, "auto"),
-    "pyrozoo, defaults, 2 threads": batched(16, 200, 400, 2, "auto"),
-    "pyrozoo, 64 chains, compiled": batched(64, 100, 200, 1, "always"),
-    "pyrozoo, 64 chains, compiled, 2 threads": batched(64, 100, 200, 2, "always"),
-    "numpyro, parallel": Row("numpyro", 4, 1000, 1000, ("method=parallel",), 4),
-    "numpyro, vectorized": Row("numpyro", 4, 1000, 1000, ("method=vectorized",)),
-    "nutpie": Row("nutpie", 4, 1000, 1000, ("backend=numba",)),
-    "nutpie through JAX": Row("nutpie", 4, 1000, 1000, ("backend=jax",)),
-    "stan": Row("stan", 4, 1000, 1000, ()),
-    "pyro, 2 chains, 300 + 300": Row("pyro", 2, 300, 300, ()),
-    "pyrozoo, engine: pyro, 300 + 300": Row("pyrozoo", 4, 300, 300, ("threads=1", "engine=pyro", "compiling=never")),
-    "numpyro, parallel, 2 chains x (1000 + 2000)": Row("numpyro", 2, 1000, 2000, ("method=parallel",), 2),
+    "pyrozoo, defaults": Row("pyrozoo", DEFAULTS, all_in=dict.fromkeys(PROBLEMS, DEFAULTS)),
+    "pyrozoo, 64 chains": Row("pyrozoo", (64, 100, 200)),
+    "pyrozoo, 4 chains": Row("pyrozoo", (4, 400, 400)),
+    "pyrozoo, 1 chain": Row("pyrozoo", (1, 400, 400)),
+    "numpyro, parallel": Row("numpyro", USUAL, ("method=parallel",), PEERS, devices=4),
+    "numpyro, vectorized": Row("numpyro", USUAL, ("method=vectorized",), repeats=1),
+    "nutpie": Row("nutpie", USUAL, ("backend=numba",), PEERS),
+    "nutpie through JAX": Row(
+        "nutpie", USUAL, ("backend=jax",), PEERS, repeats=1, problems=("hidden_markov", "logistic_big")
+    ),
+    "stan": Row("stan", USUAL, (), PEERS),
+    "pyro, jit": Row("pyro", (1, 500, 500), ("jit=1",), TWO_LONG, repeats=0, copies=2),
+    "pyro, eager": Row("pyro", (1, 500, 500), ("jit=0",), repeats=0, copies=2),
 }
 
 
 def environment(row: Row, caches: Path) -> dict[str, str]:
     """Threads as each library uses two cores best, and its compile caches in a folder of their own."""
-    flags = f"--xla_force_host_platform_device_count={row.devices} --xla_cpu_multi_thread_eigen=false"
     own = {
-        "XLA_FLAGS": f"{flags} intra_op_parallelism_threads=1",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={row.devices} --xla_cpu_multi_thread_eigen=false",
         "TORCHINDUCTOR_CACHE_DIR": str(caches / "torch"),
         "NUMBA_CACHE_DIR": str(caches / "numba"),
         "PYTENSOR_FLAGS": f"base_compiledir={caches / 'pytensor'}",
         "XDG_CACHE_HOME": str(caches / "stan"),
         "PYTHONPATH": str(HERE.parents[1]),
         # one thread a chain for peers, whose chains run beside each other; ours sets its own count
-        "OMP_NUM_THREADS": "2" if "threads=2" in row.settings else "1",
+        "OMP_NUM_THREADS": "2" if row.library == "pyrozoo" else "1",
     }
     return {**os.environ, **own}
 
 
-def run(problem: str, row: Row, caches: Path, repeats: int, limit: float) -> dict[str, Any] | str:
-    """One process; what it measured, or why there is nothing."""
+def process(problem: str, row: Row, size: Size, repeats: int, caches: Path) -> dict[str, Any]:
+    """What one process measured, or its `fault`."""
     out = caches / "out.json"
     out.unlink(missing_ok=True)
     command = [sys.executable, str(HERE / "run.py"), "--library", row.library, "--problem", problem, "--json", str(out)]
-    command += ["--chains", str(row.chains), "--warmup", str(row.warmup), "--draws", str(row.draws)]
-    command += ["--set", *row.settings, "--repeats", str(repeats), "--started", repr(time.time())]
+    command += ["--size", *map(str, size), "--repeats", str(repeats), "--set", *row.settings]
+    command += ["--started", repr(time.time())]
     try:
-        done = subprocess.run(command, env=environment(row, caches), capture_output=True, text=True, timeout=limit)
+        done = subprocess.run(command, env=environment(row, caches), capture_output=True, text=True, timeout=LIMIT)
     except subprocess.TimeoutExpired:
-        return f"not done after {limit:.0f} s"
+        return {"fault": f"not done after {LIMIT:.0f} s"}
     if done.returncode != 0 or not out.exists():
-        return (done.stderr.strip().splitlines() or ["no message"])[-1]
+        return {"fault": (done.stderr.strip().splitlines() or ["no message"])[-1]}
     return json.loads(out.read_text())
 
 
 def processor_seconds() -> tuple[float, float, float]:
-    """The clock, seconds that all processes took from the processor since it started, and those of this one's
-    children."""
+    """The clock, what all processes took from the processors since the machine started, and what this one's children
+    took."""
     ticks = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:8]]
     busy = (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
     own = os.times()
     return time.perf_counter(), busy, own.user + own.system + own.children_user + own.children_system
 
 
-def measure(problem: str, name: str, repeats: int, limit: float, cold_only: bool) -> None:
-    """A process that finds nothing compiled and repeats its fit; for ours, another that finds what it left."""
+def measure(problem: str, name: str) -> dict[str, Any]:
+    """A row's record: `all_in` and `timed`, each what a process measured."""
     row = ROWS[name]
-    caches = Path(tempfile.mkdtemp(prefix="bench-"))
+    record: dict[str, Any] = {"problem": problem, "row": name, "copies": row.copies}
     before = processor_seconds()
-    try:
-        found = run(problem, row, caches, repeats, limit)
-        others = [now - then for now, then in zip(processor_seconds(), before, strict=True)]
-        ours = name.startswith("pyrozoo") and isinstance(found, dict) and not cold_only
-        again = run(problem, row, caches, 0, limit) if ours else None
-    finally:
-        shutil.rmtree(caches, ignore_errors=True)
-    record: dict[str, Any] = {"problem": problem, "row": name, "others": max(0.0, others[1] - others[2]) / others[0]}
-    if isinstance(found, str):
-        record["fault"] = found
-        print(f"{problem}: {name}: {found}", flush=True)
-    else:
-        record |= found
-        record["warm_wall"] = again["wall"] if isinstance(again, dict) else None
-        timed = found["runs"][1:] or found["runs"]
-        rate = statistics.median(fit["rate"] for fit in timed)
-        told = f"{rate:,.0f} ESS/s of {len(timed)}, {timed[0]['seconds']:.2f} s, ESS {timed[0]['ess']:,.0f}"
-        told += f", cold {found['wall']:.1f} s, R-hat {timed[-1]['r_hat']:.3f}, others {record['others']:.2f} cores"
-        print(f"{problem}: {name}: {told}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
+        if row.all_in:
+            size = row.all_in[problem]
+            record["all_in"] = {**process(problem, row, size, 0, Path(folder)), "size": size}
+        # what is not done once within the limit is not tried again
+        fault = record.get("all_in", {}).get("fault", "")
+        timed = {"fault": fault} if fault else process(problem, row, row.size, row.repeats, Path(folder))
+        record["timed"] = {**timed, "size": row.size}
+    wall, busy, own = (now - then for now, then in zip(processor_seconds(), before, strict=True))
+    return {**record, "spent": wall, "processor": own, "others": max(0.0, busy - own) / wall}
+
+
+def svi_steps() -> Any:
+    """The records of `svi_steps.measure`, from a process of its own."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        out = Path(folder) / "out.json"
+        code = f"import json, svi_steps; open({str(out)!r}, 'w').write(json.dumps(svi_steps.measure()))"
+        paths = os.pathsep.join([str(HERE), str(HERE.parents[1])])
+        subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": paths}, check=True)
+        return json.loads(out.read_text())
+
+
+def keep(name: str, measured: Any) -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f"{problem}--{list(ROWS).index(name):02d}.json").write_text(json.dumps(record, indent=1))
+    (RESULTS / f"{name}.json").write_text(json.dumps(measured, indent=1))
 
 
 def main() -> None:
+    tables = ["machine", *PROBLEMS, "svi"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--problems", nargs="*", choices=PROBLEMS, default=list(PROBLEMS))
-    parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS))
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--limit", type=float, default=300.0, help="seconds for one run")
-    parser.add_argument("--cold-only", action="store_true", help="no second process that finds warm caches")
-    parser.add_argument("--table-only", action="store_true", help="write the table from the results that are there")
+    parser.add_argument("--tables", nargs="*", choices=tables, default=tables, help="problems, machine, svi")
+    parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS), help="of each problem")
+    parser.add_argument("--missing", action="store_true", help="only what has no result yet")
+    parser.add_argument("--page-only", action="store_true", help="write the page from the results that are there")
     chosen = parser.parse_args()
-    if not chosen.table_only:
-        for problem in chosen.problems:
-            for name in chosen.rows:
-                measure(problem, name, chosen.repeats, chosen.limit, chosen.cold_only)
-    from table import write_table
+    from page import told, write_page
 
-    write_table(RESULTS, HERE / "RESULTS.md", list(PROBLEMS), list(ROWS))
+    for table in [] if chosen.page_only else chosen.tables:
+        if table not in PROBLEMS:
+            if not (chosen.missing and (RESULTS / f"{table}.json").exists()):
+                keep(table, floor.machine() if table == "machine" else svi_steps())
+                print(f"{table}: done", flush=True)
+            continue
+        for name in chosen.rows:
+            file = f"{table}--{list(ROWS).index(name):02d}"
+            if table in ROWS[name].problems and not (chosen.missing and (RESULTS / f"{file}.json").exists()):
+                record = measure(table, name)
+                keep(file, record)
+                print(told(record), flush=True)
+    rows = {problem: [name for name, row in ROWS.items() if problem in row.problems] for problem in PROBLEMS}
+    write_page(RESULTS, HERE / "RESULTS.md", rows)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -10,17 +12,36 @@ from problems import PARAMETERS
 
 
 class Fit(NamedTuple):
-    """draws: `(chain, draw, *shape)` by parameter. seconds: of warm-up and sampling. facts: what else is known."""
+    """draws: `(chain, draw, *shape)` by parameter. facts: what else is known.
+
+    seconds: of warm-up and sampling. busy: processor seconds meanwhile, None where they are not known.
+    """
 
     draws: Mapping[str, np.ndarray]
     seconds: float
+    busy: float | None
     facts: Mapping[str, Any]
+
+
+class Clock:
+    """Seconds on the wall and on the processor since it was made."""
+
+    def __init__(self) -> None:
+        self.wall, self.processor = time.perf_counter(), self.spent()
+
+    @staticmethod
+    def spent() -> float:
+        used = os.times()
+        return used.user + used.system + used.children_user + used.children_system
+
+    def read(self) -> tuple[float, float]:
+        return time.perf_counter() - self.wall, self.spent() - self.processor
 
 
 def quality(problem: str, draws: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """min(bulk, tail) effective sample size and the largest R-hat over all parameters, and their posterior means.
 
-    All elements of a simplex count.
+    All elements of a simplex count. R-hat is nan for a single chain.
     """
     from inference.arviz_bridge import diagnostics
 
@@ -34,5 +55,4 @@ def quality(problem: str, draws: Mapping[str, np.ndarray]) -> dict[str, Any]:
         least = min(least, float(found["ess_bulk"].min()), float(found["ess_tail"].min()))
         worst = max(worst, float(found["r_hat"].max()))
         means[name] = values.mean(axis=(0, 1)).ravel().tolist()
-    chains, num_draws = next(iter(draws.values())).shape[:2]
-    return {"ess": least, "r_hat": worst, "chains": chains, "draws": num_draws, "means": means}
+    return {"ess": least, "r_hat": worst if len(values) > 1 else np.nan, "means": means}

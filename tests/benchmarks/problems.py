@@ -34,25 +34,26 @@ def mixture() -> Arrays:
     """y[n] ~ sum over k of weights[k] Normal(mu[k], sigma[k]).
 
     weights ~ Dirichlet(2, 2, 2), sigma[k] ~ LogNormal(0, 1); mu[0] ~ Normal(0, 5), mu[k] - mu[k - 1] ~ LogNormal(0, 1).
-    The components overlap on purpose: well apart, chains of every library stay in a mode where one covers two.
+    Components of unequal spread, not too far apart: the posterior then has one mode. Where three equal ones lie well
+    apart, chains of every library stay for good in modes where one covers two, and no rate means anything.
     """
     rng = np.random.default_rng(2)
     state = rng.choice(STATES, 1000, p=[0.3, 0.4, 0.3])
-    return {"y": np.array([-2.0, 0.0, 2.0])[state] + np.array([0.5, 1.0, 0.5])[state] * rng.standard_normal(1000)}
+    return {"y": np.array([-3.0, 0.0, 3.0])[state] + np.array([0.7, 1.2, 0.7])[state] * rng.standard_normal(1000)}
 
 
 def hidden_markov() -> Arrays:
     """z[0] uniform, z[t] ~ Categorical(transition[z[t - 1]]), y[t] ~ Normal(mu[z[t]], sigma[z[t]]).
 
-    transition[k] ~ Dirichlet(1, 1, 1); mu and sigma as in the mixture.
+    transition[k] ~ Dirichlet(1, 1, 1); mu and sigma as in the mixture, and for its reason.
     """
     rng = np.random.default_rng(3)
-    transition = np.array([[0.9, 0.07, 0.03], [0.05, 0.9, 0.05], [0.04, 0.08, 0.88]])
+    transition = np.full((STATES, STATES), 0.1) + 0.7 * np.eye(STATES)
     state = np.empty(500, dtype=int)
     state[0] = 0
     for t in range(1, 500):
         state[t] = rng.choice(STATES, p=transition[state[t - 1]])
-    return {"y": np.array([-2.0, 0.0, 2.5])[state] + np.array([0.7, 0.9, 0.8])[state] * rng.standard_normal(500)}
+    return {"y": np.array([-2.0, 0.0, 2.0])[state] + np.array([0.5, 1.0, 0.5])[state] * rng.standard_normal(500)}
 
 
 def zero_inflated() -> Arrays:
@@ -66,11 +67,10 @@ def zero_inflated() -> Arrays:
 
 
 def beta_bernoulli() -> Arrays:
-    """y[n] ~ Bernoulli(theta[group[n]]), theta[g] ~ Beta(2, 2)."""
+    """y[g, n] ~ Bernoulli(theta[g]), theta[g] ~ Beta(2, 2): 50 groups of 40, a row of the matrix each."""
     rng = np.random.default_rng(5)
-    group = np.repeat(np.arange(50), 40)
     theta = rng.beta(2, 2, 50)
-    return {"group": group, "y": (rng.random(2000) < theta[group]).astype(float)}
+    return {"y": (rng.random((50, 40)) < theta[:, None]).astype(float)}
 
 
 PROBLEMS: dict[str, Callable[[], Arrays]] = {

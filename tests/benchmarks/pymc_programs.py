@@ -6,6 +6,7 @@ import numpy as np
 import pymc as pm
 import pytensor
 import pytensor.tensor as pt
+from pytensor.tensor import TensorVariable as Variable
 
 
 def logistic(x: np.ndarray, y: np.ndarray) -> None:
@@ -14,7 +15,7 @@ def logistic(x: np.ndarray, y: np.ndarray) -> None:
     pm.Bernoulli("y", logit_p=alpha + x @ beta, observed=y)
 
 
-def ordered_means() -> pt.TensorVariable:
+def ordered_means() -> Variable:
     """Gaps on the log scale: the density of NumPyro's and Pyro's ordered transform of a normal."""
     first = pm.Normal("first", 0, 5)
     gap = pm.LogNormal("gap", 0, 1, shape=2)
@@ -36,28 +37,33 @@ def zero_inflated(x: np.ndarray, y: np.ndarray) -> None:
     pm.ZeroInflatedPoisson("y", psi=pm.math.sigmoid(-gate - x @ gamma), mu=pt.exp(rate + x @ beta), observed=y)
 
 
-def beta_bernoulli(group: np.ndarray, y: np.ndarray) -> None:
+def beta_bernoulli(y: np.ndarray) -> None:
     theta = pm.Beta("theta", 2, 2, shape=50)
-    pm.Bernoulli("y", theta[group], observed=y)
+    pm.Bernoulli("y", theta[:, None], observed=y)
 
 
 def hidden_markov(y: np.ndarray) -> None:
+    """Scaled probabilities, as for NumPyro."""
     transition = pm.Dirichlet("transition", np.ones((3, 3)), shape=(3, 3))
     sigma = pm.LogNormal("sigma", 0, 1, shape=3)
     emission = pm.logp(pm.Normal.dist(ordered_means(), sigma), y[:, None])
-    log_transition = pt.log(transition)
+    top = pytensor.gradient.disconnected_grad(emission.max(axis=1, keepdims=True))
+    chance = pt.exp(emission - top)
 
-    def step(log_e: pt.TensorVariable, alpha: pt.TensorVariable, moves: pt.TensorVariable) -> pt.TensorVariable:
-        return pt.logsumexp(alpha[:, None] + moves, axis=0) + log_e
+    def step(given: Variable, alpha: Variable, moves: Variable) -> tuple[Variable, Variable]:
+        alpha = (alpha[:, None] * moves).sum(axis=0) * given
+        total = alpha.sum()
+        return alpha / total, total
 
-    alphas = pytensor.scan(
+    start = chance[0] / 3
+    _, totals = pytensor.scan(
         step,
-        sequences=emission[1:],
-        outputs_info=emission[0] - np.log(3.0),
-        non_sequences=log_transition,
+        sequences=chance[1:],
+        outputs_info=[start / start.sum(), None],
+        non_sequences=transition,
         return_updates=False,
     )
-    pm.Potential("y", pt.logsumexp(alphas[-1]))
+    pm.Potential("y", pt.log(start.sum()) + pt.log(totals).sum() + top.sum())
 
 
 PROGRAMS = {

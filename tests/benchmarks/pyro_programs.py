@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 import pyro
 import pyro.distributions as dist
 import torch
@@ -41,11 +45,10 @@ def zero_inflated(x: Tensor) -> None:
         pyro.sample("y", dist.ZeroInflatedPoisson(torch.exp(rate + x @ beta), gate_logits=gate + x @ gamma))
 
 
-def beta_bernoulli(group: Tensor) -> None:
-    with pyro.plate("groups", 50):
-        theta = pyro.sample("theta", dist.Beta(torch.tensor(2.0), torch.tensor(2.0)))
-    with pyro.plate("rows", len(group)):
-        pyro.sample("y", dist.Bernoulli(theta[group]))
+def beta_bernoulli(num_groups: int, num_rows: int) -> None:
+    theta = pyro.sample("theta", dist.Beta(2.0 * torch.ones(num_groups), 2.0).to_event(1))
+    with pyro.plate("groups", num_groups, dim=-2), pyro.plate("rows", num_rows, dim=-1):
+        pyro.sample("y", dist.Bernoulli(theta[:, None]))
 
 
 def hidden_markov(y: Tensor) -> None:
@@ -68,6 +71,13 @@ def hidden_markov_of_pyro(num_rows: int) -> None:
     steps = torch.cat([torch.full((1, 3, 3), 1 / 3), transition.expand(num_rows - 1, 3, 3)]).log()
     start = torch.full((3,), 1 / 3).log()
     pyro.sample("y", dist.DiscreteHMM(start, steps, dist.Normal(mu, sigma), duration=num_rows))
+
+
+def inputs(problem: str, data: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The arguments of a program, `y` not among them: covariates, or sizes."""
+    if problem == "beta_bernoulli":
+        return dict(zip(("num_groups", "num_rows"), data["y"].shape, strict=True))
+    return {"x": data["x"]} if "x" in data else {"num_rows": len(data["y"])}
 
 
 PROGRAMS = {

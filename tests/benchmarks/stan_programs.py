@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
 LOGISTIC = """
 data { int N; int D; matrix[N, D] x; array[N] int<lower=0, upper=1> y; }
 parameters { real alpha; vector[D] beta; }
@@ -49,11 +54,11 @@ model {
 """
 
 BETA_BERNOULLI = """
-data { int N; array[N] int<lower=1> group; array[N] int<lower=0, upper=1> y; }
-parameters { vector<lower=0, upper=1>[50] theta; }
+data { int G; int N; array[G, N] int<lower=0, upper=1> y; }
+parameters { vector<lower=0, upper=1>[G] theta; }
 model {
   theta ~ beta(2, 2);
-  y ~ bernoulli(theta[group]);
+  for (g in 1:G) y[g] ~ bernoulli(theta[g]);
 }
 """
 
@@ -72,6 +77,16 @@ model {
   target += hmm_marginal(log_e, moves, rep_vector(1.0 / 3, 3));
 }
 """
+
+
+def given(problem: str, data: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The data block of a program."""
+    x, y = data.get("x"), data["y"]
+    sizes: dict[str, Any] = {"G": len(y), "N": y.shape[1]} if problem == "beta_bernoulli" else {"N": len(y)}
+    if x is not None:
+        sizes |= {"D": x.shape[1], "x": x}
+    return {**sizes, "y": y if problem in ("mixture", "hidden_markov") else y.astype(int).tolist()}
+
 
 PROGRAMS = {
     "logistic_small": LOGISTIC,
