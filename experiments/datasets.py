@@ -65,6 +65,13 @@ BUNDLED: dict[str, Bundled] = {
         "CC BY 4.0",
         1000,
     ),
+    "penguins": Bundled(
+        "penguins.csv",
+        "penguins of three species on the Palmer archipelago: island, sex, bill, flipper, body mass; some cells empty",
+        "palmerpenguins, `penguins` (Gorman, Williams & Fraser 2014)",
+        "CC0-1.0",
+        344,
+    ),
     "seeds": Bundled(
         "seeds.csv",
         "Orobanche seeds that germinated on 21 plates, two seed types by two root extracts",

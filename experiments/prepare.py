@@ -45,7 +45,8 @@ def prepare(experiment: Experiment) -> Prepared:
         data = from_family(experiment, experiment.model, table)
     prepared = Prepared(model, data, {})
     if simulate is not None:
-        prepared = simulated(model, data, outcomes, simulate, stream(experiment.seed, "data"), experiment.where)
+        named = isinstance(experiment.model, ProgramConfig)
+        prepared = simulated(model, data, outcomes, named, simulate, stream(experiment.seed, "data"), experiment.where)
     if isinstance(experiment.model, ProgramConfig):
         refuse_misfit(model, prepared.data, experiment.where)
     return prepared
@@ -97,9 +98,18 @@ def from_program(
 
 
 def simulated(
-    model: Any, data: Data, outcomes: list[str], simulate: SimulateConfig, seed: int, where: Callable[[str], str]
+    model: Any,
+    data: Data,
+    outcomes: list[str],
+    named: bool,
+    simulate: SimulateConfig,
+    seed: int,
+    where: Callable[[str], str],
 ) -> Prepared:
-    """One prior draw, with the sites of `simulate.truth` fixed: its outcomes become the data, the rest is the truth."""
+    """One prior draw, with the sites of `simulate.truth` fixed: its outcomes become the data, the rest is the truth.
+
+    named: the user named the outcomes, so each must be there; a family has those that its columns stand for.
+    """
     from inference.predict import draw_once
     from inference.program import faults_of
     from inference.streams import workspace
@@ -107,7 +117,7 @@ def simulated(
     with workspace(seed), faults_of(model):
         drawn = draw_once(model, data, simulate.truth, where("data.simulate.truth"))
     for name in outcomes:
-        if name not in drawn:
+        if named and name not in drawn:
             raise InputError(where("data.observed"), f"there is no site `{name}`", f"sites: {', '.join(drawn)}")
-    observed = {name: drawn.pop(name) for name in outcomes}
+    observed = {name: drawn.pop(name) for name in outcomes if name in drawn}
     return Prepared(model, dataclasses.replace(data, observed=observed), drawn)

@@ -186,6 +186,13 @@ class Normal:
         }
 
 
+def student_t(mean: Parameters, variance: Parameters) -> Marginal:
+    """The marginal of a normal whose parameters are `mean` at variance 1, its variance being inverse-gamma: Student's t
+    with 2 a degrees of freedom, at h / k, with scale sqrt(b / (a k)) (Gelman et al., BDA 3rd ed., section 3.3)."""
+    (h, weight), (a, b) = (tuple(p.numpy() for p in pair) for pair in (mean, variance))
+    return scipy.stats.t(2 * a, loc=h / weight, scale=np.sqrt(b / (a * weight)))
+
+
 class Dirichlet:
     """first = a, `(*batch, K)`; weights count outcomes, over all K."""
 

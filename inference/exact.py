@@ -8,6 +8,9 @@ of z, with the posterior's own parameters as coefficients:
     InvGamma   d log p / dz = -(a + 1) / z + b / z^2
     Normal     d log p / dz = h - L z           (all normal sites jointly where they are correlated: L a matrix)
     Dirichlet  d log p / dz_k = (a_k - 1) / z_k + c
+    Normal and InvGamma together, the normal's precision being k / v with v the other site (Normal-Inverse-Gamma):
+               d log p / dz = k (m - z) / v
+               d log p / dv = -(a + 1) / v + b / v^2 - 1 / (2 v) + k (z - m)^2 / (2 v^2)
 
 so evaluations at two points give the parameters of a candidate q, whatever the program looks like inside. The
 candidate is then held to the identity log p(z, y) - log q(z) = log p(y) at fresh random points: where the left side is
@@ -20,7 +23,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyro.distributions as dist
@@ -28,18 +31,24 @@ import torch
 from torch import Tensor
 from torch.distributions import biject_to
 
-from inference.conjugate import FAMILIES, Family, Normal, Parameters
-from inference.posterior import Posterior
-from inference.predict import deterministics
-from inference.program import Program, Site, distribution_name, refuse_discrete
+from inference.conjugate import FAMILIES, Family, InverseGamma, Normal, Parameters, student_t
+from inference.posterior import Marginal, Posterior
+from inference.predict import derived
+from inference.program import Program, Site, refuse_discrete
 from inference.progress import Progress
 from inference.settings import Exact
+from inference.statements import distribution_name
 from models.errors import InputError
 
 FRESH_POINTS = 24
 TOLERANCE = 1e-10  # of the log joint's size: sums of many terms round at about 1e-15 of it
 MOST_ROUNDING = 1e-4  # nats: a difference from the posterior that nothing would show
 MOST_JOINT_NORMALS = 2000
+
+
+# Normal sites each alone, each with the inverse-gamma site that is its variance, all in one normal.
+Arrangement = Literal["apart", "scaled", "joint"]
+ARRANGEMENTS: tuple[Arrangement, ...] = ("apart", "scaled", "joint")
 
 
 class Unproved(Exception):
@@ -58,26 +67,30 @@ def run(settings: Exact, program: Program, progress: Progress) -> Posterior:
                 f"site `{site.name}` ({site.distribution}) has no conjugate form",
                 "use `nuts` or `svi`",
             )
-    try:
-        candidate = Candidate.recognise(program, joint=False)
-        log_evidence = candidate.prove()
-    except Unproved:
+    for arrangement in ARRANGEMENTS:
         try:
-            candidate = Candidate.recognise(program, joint=True)
+            candidate = Candidate.recognise(program, arrangement)
             log_evidence = candidate.prove()
+            break
         except Unproved:
-            raise refusal(program) from None
+            continue
+    else:
+        raise refusal(program)
     proved = time.perf_counter()
     shape = (settings.num_chains, settings.num_samples)
     draws = candidate.sample(shape[0] * shape[1])
-    draws |= deterministics(program, draws)
+    draws |= derived(program, draws)
     progress("exact", 1, 1, "proved")
     return Posterior(
         backend="exact",
         draws={name: value.numpy().reshape(*shape, *value.shape[1:]) for name, value in draws.items()},
         dims=program.dims,
-        marginals={site.name: family.marginal(candidate.parameters[site.name]) for site, family in candidate.sites()},
-        facts={"log_evidence": log_evidence, "estimates": candidate.estimates()},
+        marginals=candidate.marginals(),
+        facts={
+            "log_evidence": log_evidence,
+            "estimates": candidate.estimates(),
+            "held_parameters": list(program.parameters),
+        },
         seconds={"setup": proved - began, "warmup": 0.0, "sampling": time.perf_counter() - proved},
     )
 
@@ -117,14 +130,18 @@ def own_slope(fn: Any, value: Tensor) -> Tensor:
 
 
 class Candidate:
-    """A product of conjugate forms over the sites of a program, with normal sites joined where `joint` is set."""
+    """A product of conjugate forms over the sites of a program, with normal sites arranged in one of three ways.
+
+    scaled: the variance of every normal site that has one, by name; its parameters are those at variance 1.
+    """
 
     def __init__(self, program: Program, parameters: Mapping[str, Parameters]) -> None:
         self.program, self.parameters = program, dict(parameters)
+        self.scaled: dict[str, str] = {}
         self.joint: tuple[list[Site], Tensor, Tensor] | None = None
 
     @classmethod
-    def recognise(cls, program: Program, joint: bool) -> Candidate:
+    def recognise(cls, program: Program, arrangement: Arrangement) -> Candidate:
         """Read every site's parameters off gradients at two points; Unproved where they are no parameters at all."""
         low, high = points(program, -1.0), points(program, 1.0)
         slopes = gradients(program, low), gradients(program, high)
@@ -135,7 +152,9 @@ class Candidate:
                 at, torch.stack([slopes[0][site.name], slopes[1][site.name]])
             )
         normal = [site for site, family in candidate.sites() if isinstance(family, Normal)]
-        if joint and sum(int(np.prod(site.shape)) for site in normal) <= MOST_JOINT_NORMALS and normal:
+        if arrangement == "scaled":
+            candidate.scale(normal, low, high)
+        if arrangement == "joint" and sum(int(np.prod(site.shape)) for site in normal) <= MOST_JOINT_NORMALS and normal:
             candidate.join(normal, low)
         if not all(family.proper(candidate.parameters[site.name]) for site, family in candidate.sites()):
             raise Unproved
@@ -143,6 +162,36 @@ class Candidate:
 
     def sites(self) -> list[tuple[Site, Family]]:
         return [(site, family) for site in self.program.latent if (family := family_of(site)) is not None]
+
+    def scale(self, sites: list[Site], low: Mapping[str, Tensor], high: Mapping[str, Tensor]) -> None:
+        """Give every normal site its variance: the inverse-gamma site of its shape whose product with the normal's
+        precision is the same at both points. What the normals say about the variances is taken off these' slopes."""
+        variances = [site for site, family in self.sites() if isinstance(family, InverseGamma)]
+        if not variances or not sites:
+            raise Unproved
+        moved = {site.name for site in sites}
+        slopes, precisions = [], []
+        for here, there in ((low, high), (high, low)):
+            slopes.append(gradients(self.program, here))
+            other = gradients(self.program, {name: (there if name in moved else here)[name] for name in here})
+            precisions.append({name: (slopes[-1][name] - other[name]) / (there[name] - here[name]) for name in moved})
+        own = {site.name: torch.stack([slope[site.name] for slope in slopes]) for site in variances}
+        for site in sites:
+            for variance in variances:
+                v = torch.stack([low[variance.name], high[variance.name]])
+                precision = torch.stack([found[site.name] for found in precisions])
+                if site.shape != variance.shape or not torch.allclose(precision[0] * v[0], precision[1] * v[1], 1e-6):
+                    continue
+                weight = precision[0] * v[0]
+                mean = low[site.name] + slopes[0][site.name] / precision[0]
+                distance = torch.stack([low[site.name], high[site.name]]) - mean
+                own[variance.name] = own[variance.name] + 0.5 / v - 0.5 * weight * distance.square() / v.square()
+                self.scaled[site.name] = variance.name
+                self.parameters[site.name] = Parameters(weight * mean, weight)
+                break
+        for variance in variances:
+            at = torch.stack([low[variance.name], high[variance.name]])
+            self.parameters[variance.name] = FAMILIES["InverseGamma"].solve(at, own[variance.name])
 
     def join(self, sites: list[Site], elsewhere: Mapping[str, Tensor]) -> None:
         """One normal over all elements of `sites`, z = mean + root u with u ~ Normal(0, I) and root upper triangular.
@@ -178,6 +227,8 @@ class Candidate:
         draws = {
             site.name: family.distribution(self.parameters[site.name]).sample((num,)) for site, family in self.sites()
         }
+        for name, variance in self.scaled.items():
+            draws[name] = self.given_variance(name, draws[variance]).sample()
         if self.joint is not None:
             sites, mean, root = self.joint
             flat = mean + torch.randn(num, len(mean)) @ root.T
@@ -185,14 +236,29 @@ class Candidate:
             draws |= {site.name: part.reshape(num, *site.shape) for site, part in zip(sites, parts, strict=True)}
         return draws
 
+    def given_variance(self, name: str, variance: Tensor) -> Any:
+        """The normal of a scaled site, at a value of its variance."""
+        first, weight = self.parameters[name]
+        return dist.Normal(first / weight, (variance / weight).sqrt())
+
+    def marginals(self) -> dict[str, Marginal]:
+        """The closed-form marginals by site; a normal's with its variance integrated out is Student's t."""
+        found = {site.name: family.marginal(self.parameters[site.name]) for site, family in self.sites()}
+        scaled = {
+            name: student_t(self.parameters[name], self.parameters[variance]) for name, variance in self.scaled.items()
+        }
+        return found | scaled
+
     def log_prob(self, values: Mapping[str, Tensor]) -> float:
         """log q at one point."""
         joined = {site.name for site in self.joint[0]} if self.joint is not None else set()
         total = sum(
             family.distribution(self.parameters[site.name]).log_prob(values[site.name]).sum().item()
             for site, family in self.sites()
-            if site.name not in joined
+            if site.name not in joined and site.name not in self.scaled
         )
+        for name, variance in self.scaled.items():
+            total += self.given_variance(name, values[variance]).log_prob(values[name]).sum().item()
         if self.joint is not None:
             sites, mean, root = self.joint
             flat = torch.cat([values[site.name].reshape(-1) for site in sites])
@@ -229,7 +295,12 @@ class Candidate:
             # the prior as it stands with all other sites held where they are
             at = torch.stack([low[site.name], high[site.name]])
             prior = family.solve(at, torch.stack([own_slope(trace.nodes[site.name]["fn"], value) for value in at]))
+            if site.name in self.scaled:
+                prior = Parameters(*(value * low[self.scaled[site.name]] for value in prior))
             rows = family.estimates(prior, self.parameters[site.name])
+            if site.name in self.scaled.values():
+                # the likelihood's own maximum needs the mean's
+                rows |= {"mle": np.full(site.shape, np.nan)}
             if self.joint is not None and site in self.joint[0]:
                 # the likelihood's own maximum needs all joined elements at once; only their means are elementwise
                 rows |= dict.fromkeys(("mle", "data_weight"), np.full(site.shape, np.nan))

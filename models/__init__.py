@@ -5,11 +5,27 @@ from models.beta_bernoulli import BetaBernoulli
 from models.columns import Table
 from models.errors import InputError
 from models.logistic_regression import LogisticRegression
+from models.naive_bayes import NaiveBayes
 from models.priors import Prior
+from models.zero_inflated import ZeroInflated
 
 FAMILIES: dict[str, type[Family]] = {
     "beta_bernoulli": BetaBernoulli,
     "logistic_regression": LogisticRegression,
+    "naive_bayes": NaiveBayes,
+    "zero_inflated": ZeroInflated,
 }
 
-__all__ = ["FAMILIES", "BetaBernoulli", "Data", "Family", "InputError", "LogisticRegression", "Model", "Prior", "Table"]
+__all__ = [
+    "FAMILIES",
+    "BetaBernoulli",
+    "Data",
+    "Family",
+    "InputError",
+    "LogisticRegression",
+    "Model",
+    "NaiveBayes",
+    "Prior",
+    "Table",
+    "ZeroInflated",
+]

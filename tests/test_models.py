@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from inference.predict import prior
 from inference.streams import workspace
-from models import FAMILIES, BetaBernoulli, InputError, LogisticRegression, Table
+from models import FAMILIES, BetaBernoulli, InputError, LogisticRegression, NaiveBayes, Table, ZeroInflated
 from models.base import story
 
 OUTCOMES = [0, 1, 1, 0, 1]
@@ -46,7 +46,31 @@ MODELS = {
     "regression, own scale": (LogisticRegression("y ~ x + z", standardise=False), NUMBERS),
     "regression, no intercept": (LogisticRegression("y ~ 0 + x"), NUMBERS),
     "regression, intercept alone": (LogisticRegression("y ~ 1"), NUMBERS),
+    "zero-inflated": (ZeroInflated("y ~ x + group", "z", likelihood="negative_binomial", exposure="z"), NUMBERS),
+    "hurdle, own scale": (ZeroInflated("y ~ x", zeros="hurdle", likelihood="gamma", standardise=False), NUMBERS),
+    "hurdle of amounts": (ZeroInflated("y ~ x", zeros="hurdle", likelihood="lognormal"), NUMBERS),
+    "counts alone": (ZeroInflated("y ~ 0 + x", zeros="none"), NUMBERS),
+    "naive Bayes, every kind of feature": (
+        NaiveBayes("class", binary=("b",), category=("c", "d"), count=("one", "two"), number=("x",)),
+        Table(
+            {
+                "class": np.array(["u", "v", "v", "u"], dtype=object),
+                "b": np.array([0, np.nan, 1, 1]),
+                "c": np.array(["red", "blue", None, "green"], dtype=object),
+                "d": np.array(["s", "t", "s", "t"], dtype=object),
+                "one": np.array([3, 0, 2, 1]),
+                "two": np.array([1, 4, 0, 2]),
+                "x": np.array([0.5, 1.5, np.nan, 4.0]),
+            },
+            "rows.csv",
+        ),
+    ),
 }
+
+
+def needed(family: type[Any]) -> dict[str, Any]:
+    """The settings that a family has no default for."""
+    return {"formula": "y ~ x"} if "formula" in family.__dataclass_fields__ else {}
 
 
 def test_every_family_is_here():
@@ -86,7 +110,7 @@ def test_the_story_names_every_site_and_every_prior(name):
     deterministic = {site for site in family.dims if site.endswith("_raw")}
     assert set(named) == set(family.dims) - deterministic
     assert all(site in " ".join(told.notes) for site in deterministic)
-    assert story(family(**{"formula": "y ~ x"} if name == "logistic_regression" else {})) == told
+    assert story(family(**needed(family))) == told
 
 
 # --- beta_bernoulli -----------------------------------------------------------------------------------------------
@@ -410,7 +434,7 @@ def test_an_event_among_three_values_is_refused():
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 def test_unknown_settings_are_refused_and_models_are_frozen(family):
-    settings = {"formula": "y ~ x"} if family is LogisticRegression else {}
+    settings = needed(family)
     with pytest.raises(ValidationError):
         family(**settings, priors="beta(1, 1)")
     model = family(**settings)
