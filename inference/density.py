@@ -14,10 +14,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 from torch.distributions import Transform, biject_to
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -42,12 +43,19 @@ class Block(NamedTuple):
     shape: tuple[int, ...]
 
 
+class Trace(NamedTuple):
+    """A program's graph for one row, and for many; `untraced`: why there is none, in words."""
+
+    graph: Graph
+    batched: Graph
+    untraced: str | None
+
+
 class LogDensity:
     """The log density of a program's latent sites given its data, up to the evidence.
 
     size: D, the length of the unconstrained vector; sites lie in it in the order of the program.
     jacobian=False leaves log |det dT/dz| out: its maximum is the mode on the sites' own scale.
-    untraced: why the program could not be traced and batched, None where it was; it then runs as plain Pyro.
     evaluations: gradients computed so far, one for each row.
     kernel: the machine code, None before `settle` and where there is none. uncompiled: why there is none, in words.
     dtype, device: what the program computes with, and where; z, values and gradients are float64 on the CPU throughout.
@@ -66,7 +74,6 @@ class LogDensity:
             start = stop
         self.size = start
         self.evaluations = 0
-        self.untraced: str | None = None
         self.kernel: Kernel | None = None
         self.uncompiled = None if self._arithmetic.usual else "machine code is for float64 on the cpu"
         self._inner = self._arithmetic.moved(program)
@@ -75,15 +82,7 @@ class LogDensity:
         # make_fx merges arguments that are one tensor: two names for the same column must stay two
         self._data = [value.clone() for value in tensors.values()]
         self._names = list(tensors)
-        self._graph: Graph = self._traced()
-        self._batched: Graph = torch.vmap(self._graph, in_dims=(0, *[None] * len(self._data)))
-        self._settled: tuple[int, Graph] = 0, self._batched
-        if self.untraced is None:
-            try:
-                self._batched(torch.zeros(1, self.size), *self._data)
-            except RuntimeError as error:
-                # a mask that depends on latent values has no batching rule, and its graph the sizes of one point
-                self._graph, self.untraced = self._value_and_gradient, first_line(error)
+        self._settled: tuple[int, Graph | None] = 0, None
 
     def settle(self, rows: int, compiling: Compiling) -> None:
         """Get ready for batches of `rows`: machine code, or, where `never` or an operation stands in the way, the graph
@@ -92,21 +91,41 @@ class LogDensity:
         Machine code costs about half a second. The choice never goes by the clock: rounding differs between the two,
         and the same settings must give the same draws. InputError where code is asked for by `always` and impossible.
         """
-        if self.untraced is None and self.kernel is None and self.uncompiled is None and compiling != "never":
-            from inference.lanes.kernel import Kernel, Unsupported
-
-            try:
-                self.kernel = Kernel(self._graph, self.size, self._data, rows, torch.get_num_threads())
-            except Unsupported as error:
-                self.uncompiled = str(error)
+        if self.kernel is None and self.uncompiled is None and compiling != "never":
+            self._compile(rows)
         if compiling == "always" and self.kernel is None:
             why = self.untraced or self.uncompiled
             raise InputError("compile", f"this density cannot be compiled ({why})", "use `auto`")
         if self.untraced is None and self.kernel is None:
-            graph = make_fx(self._batched)(torch.zeros(rows, self.size), *self._data)
+            graph = make_fx(self._trace.batched)(torch.zeros(rows, self.size), *self._data)
             graph.graph.eliminate_dead_code()
             graph.recompile()
             self._settled = rows, graph
+
+    def _compile(self, rows: int) -> None:
+        """Machine code from a recorded run; by way of the traced graph where that has what a record cannot have."""
+        from inference.lanes import recorder
+        from inference.lanes.kernel import Kernel, Unsupported
+
+        threads = torch.get_num_threads()
+        try:
+            try:
+                outputs = recorder.record(self._value_and_gradient, self.size, self._data, torch.zeros(self.size))
+            except Unsupported:
+                if self.untraced is not None:
+                    return
+                from inference.lanes import reader
+
+                assert isinstance(self._trace.graph, fx.GraphModule)
+                outputs = reader.read(self._trace.graph, self.size, self._data)
+            self.kernel = Kernel(outputs, self.size, self._data, rows, threads)
+        except Unsupported as error:
+            self.uncompiled = str(error)
+
+    @property
+    def untraced(self) -> str | None:
+        """Why the program has no graph; None where it has one, or machine code."""
+        return None if self.kernel is not None else self._trace.untraced
 
     def one(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Log density, a scalar, and gradient `(D,)` at `z (D,)`."""
@@ -115,7 +134,7 @@ class LogDensity:
             return value[0], gradient[0]
         self.evaluations += 1
         try:
-            return self._graph(z, *self._data)
+            return self._trace.graph(z, *self._data)
         except NoFactor:
             # a trial step may make a matrix that has no factor: there is no density there
             return torch.tensor(-torch.inf), torch.full_like(z, torch.nan)
@@ -129,7 +148,7 @@ class LogDensity:
         if self.untraced is None:
             try:
                 rows, graph = self._settled
-                found = (graph if len(z) == rows else self._batched)(z, *self._data)
+                found = (graph if graph is not None and len(z) == rows else self._trace.batched)(z, *self._data)
             except NoFactor:
                 pass  # one bad row spoils the batch: find it row by row
             else:
@@ -205,16 +224,19 @@ class LogDensity:
             (gradient,) = torch.autograd.grad(value, z)
         return value.detach(), gradient
 
-    def _traced(self) -> Graph:
+    @cached_property
+    def _trace(self) -> Trace:
+        """The program as a graph, and batched; as plain Pyro where its path depends on its values."""
         try:
             graph = make_fx(self._value_and_gradient, WITHOUT_MASKS)(torch.zeros(self.size), *self._data)
+            graph.graph.eliminate_dead_code()
+            graph.recompile()
+            batched = torch.vmap(graph, in_dims=(0, *[None] * len(self._data)))
+            # a mask that depends on latent values has no batching rule, and its graph the sizes of one point
+            batched(torch.zeros(1, self.size), *self._data)
         except RuntimeError as error:
-            # a program whose path depends on its values has no single graph; it still has a density
-            self.untraced = first_line(error)
-            return self._value_and_gradient
-        graph.graph.eliminate_dead_code()
-        graph.recompile()
-        return graph
+            return Trace(self._value_and_gradient, self._value_and_gradient, first_line(error))
+        return Trace(graph, batched, None)
 
 
 def first_line(error: Exception) -> str:

@@ -50,7 +50,9 @@ def workspace(seed: int, num_threads: int = 1) -> Iterator[None]:
     finally:
         torch.set_default_dtype(dtype)
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(fixed_order, warn_only=warned)
+        if torch.are_deterministic_algorithms_enabled() != fixed_order:
+            # only then: the call imports PyTorch's compiler
+            torch.use_deterministic_algorithms(fixed_order, warn_only=warned)
         if devices is not None:
             torch.cuda.set_rng_state_all(devices)
         random.setstate(states[0])

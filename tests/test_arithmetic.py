@@ -70,8 +70,8 @@ def some_points(rows: int, size: int) -> Tensor:
 @pytest.mark.parametrize(("dtype", "other"), [("float32", torch.float64), ("float64", torch.float32)])
 def test_every_operation_of_the_graph_has_the_type_that_was_asked_for(program: Any, dtype: str, other: Any) -> None:
     density = LogDensity(program, dtype=dtype)
-    assert isinstance(density._graph, fx.GraphModule)
-    calls = [node for node in density._graph.graph.nodes if node.op == "call_function"]
+    assert isinstance(density._trace.graph, fx.GraphModule)
+    calls = [node for node in density._trace.graph.graph.nodes if node.op == "call_function"]
     wrong = [str(node.target) for node in calls if getattr(node.meta.get("val"), "dtype", None) == other]
     # where z comes in and where value and gradient go out
     ends = {"aten.detach.default", "aten._to_copy.default", "aten.ones_like.default"}

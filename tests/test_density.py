@@ -250,8 +250,8 @@ def test_data_are_arguments_of_the_graph_and_not_constants_in_it() -> None:
     changed = LogDensity(
         read(several_sites, Data({"x": -X, "group": GROUP, "num_groups": 3, "width": 1.5}, {"y": 1 - Y}))
     )
-    assert density._graph(z, *other)[0].item() == pytest.approx(changed.one(z)[0].item(), rel=1e-12)
-    assert density._graph(z, *other)[0].item() != pytest.approx(density.one(z)[0].item(), rel=1e-3)
+    assert density._trace.graph(z, *other)[0].item() == pytest.approx(changed.one(z)[0].item(), rel=1e-12)
+    assert density._trace.graph(z, *other)[0].item() != pytest.approx(density.one(z)[0].item(), rel=1e-3)
 
 
 def test_two_names_for_one_array_stay_two_arguments() -> None:
@@ -270,7 +270,7 @@ def test_two_names_for_one_array_stay_two_arguments() -> None:
     density = LogDensity(merged)
     a, b, y = torch.tensor([1.0, 2.0]), torch.tensor([-3.0, 0.5]), torch.tensor([0.2, 0.1])
     expected = scipy.stats.norm.logpdf(0.7) + scipy.stats.norm(a + 0.7 * b, 1).logpdf(y).sum()
-    assert density._graph(torch.tensor([0.7]), a, b, y)[0].item() == pytest.approx(expected, rel=1e-12)
+    assert density._trace.graph(torch.tensor([0.7]), a, b, y)[0].item() == pytest.approx(expected, rel=1e-12)
 
 
 def branching(x: Tensor) -> None:

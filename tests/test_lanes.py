@@ -15,6 +15,7 @@ from llvmlite import ir
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from inference.lanes import reader, recorder
 from inference.lanes.kernel import Kernel, Unsupported
 from inference.lanes.vector import WORD, Vectors
 from models.distributions.hidden_markov import hmm_log_likelihood
@@ -225,7 +226,7 @@ GRAPHS: dict[str, tuple[Callable[..., Tensor], int, list[Tensor]]] = {
 }
 
 
-def traced(function: Callable[..., Tensor], size: int, data: list[Tensor]) -> Any:
+def with_gradient(function: Callable[..., Tensor]) -> Callable[..., tuple[Tensor, Tensor]]:
     def value_and_gradient(z: Tensor, *data: Tensor) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             z = z.detach().requires_grad_()
@@ -233,16 +234,24 @@ def traced(function: Callable[..., Tensor], size: int, data: list[Tensor]) -> An
             (gradient,) = torch.autograd.grad(value, z)
         return value.detach(), gradient
 
-    return make_fx(value_and_gradient)(torch.zeros(size), *data)
+    return value_and_gradient
 
 
+def recorded(function: Callable[..., Tensor], size: int, data: list[Tensor]) -> Any:
+    return recorder.record(with_gradient(function), size, data, torch.zeros(size))
+
+
+def traced(function: Callable[..., Tensor], size: int, data: list[Tensor]) -> Any:
+    return reader.read(make_fx(with_gradient(function))(torch.zeros(size), *data), size, data)
+
+
+@pytest.mark.parametrize("way", [recorded, traced])
 @pytest.mark.parametrize("name", GRAPHS)
-def test_code_computes_what_the_graph_computes(name):
+def test_code_computes_what_the_function_computes(name, way):
     function, size, data = GRAPHS[name]
-    graph = traced(function, size, data)
     z = np.random.default_rng(3).normal(size=(11, size))
-    expected = [graph(torch.from_numpy(row), *data) for row in z]
-    value, gradient = Kernel(graph, size, data, rows=11, num_threads=1)(z)
+    expected = [with_gradient(function)(torch.from_numpy(row), *data) for row in z]
+    value, gradient = Kernel(way(function, size, data), size, data, rows=11, num_threads=1)(z)
     np.testing.assert_allclose(value, [float(v) for v, _ in expected], rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(gradient, np.stack([g.numpy() for _, g in expected]), rtol=1e-10, atol=1e-11)
 
@@ -250,18 +259,18 @@ def test_code_computes_what_the_graph_computes(name):
 @pytest.mark.parametrize("rows", [1, 3, 8, 70])
 def test_any_number_of_rows_on_any_number_of_threads(rows):
     function, size, data = GRAPHS["many covariates, rows that fill no tile"]
-    graph = traced(function, size, data)
+    nodes = recorded(function, size, data)
     z = np.random.default_rng(4).normal(size=(rows, size))
-    one = Kernel(graph, size, data, rows=rows, num_threads=1)(z)
-    two = Kernel(graph, size, data, rows=rows, num_threads=2)(z)
+    one = Kernel(nodes, size, data, rows=rows, num_threads=1)(z)
+    two = Kernel(nodes, size, data, rows=rows, num_threads=2)(z)
     assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
-    alone = [Kernel(graph, size, data, rows=1, num_threads=1)(row[None]) for row in z[:3]]
+    alone = [Kernel(nodes, size, data, rows=1, num_threads=1)(row[None]) for row in z[:3]]
     np.testing.assert_allclose(one[0][:3], [value[0] for value, _ in alone], rtol=1e-13)
 
 
 def test_a_row_that_is_not_finite_stays_alone():
     function, size, data = GRAPHS["mixture"]
-    kernel = Kernel(traced(function, size, data), size, data, rows=8, num_threads=1)
+    kernel = Kernel(recorded(function, size, data), size, data, rows=8, num_threads=1)
     z = np.random.default_rng(5).normal(size=(8, size))
     clean = kernel(z)
     spoilt = z.copy()
@@ -283,16 +292,44 @@ def looked_up(z: Tensor, x: Tensor) -> Tensor:
 @pytest.mark.parametrize("function, why", [(factored, "cholesky"), (looked_up, "argmax")])
 def test_an_operation_without_translation_is_named(function, why):
     data = [matrix(4, 4) if function is factored else matrix(4)]
-    graph = traced(function, 4, data)
-    with pytest.raises(Unsupported, match=why):
-        Kernel(graph, 4, data, rows=8, num_threads=1)
+    for way in (recorded, traced):
+        with pytest.raises(Unsupported, match=why):
+            way(function, 4, data)
 
 
-def test_a_graph_without_end_is_left_to_the_plain_way():
-    def steps(z: Tensor) -> Tensor:
-        for _ in range(1500):
-            z = z.tanh()
-        return z.sum()
+def endless(z: Tensor) -> Tensor:
+    for _ in range(1500):
+        z = z.tanh() + 1
+    return z.sum()
 
-    with pytest.raises(Unsupported, match="a graph of .* operations"):
-        Kernel(traced(steps, 2, []), 2, [], rows=8, num_threads=1)
+
+@pytest.mark.parametrize("way", [recorded, traced])
+def test_a_loop_over_time_is_left_to_the_plain_way(way):
+    with pytest.raises(Unsupported, match=r"operations, as a loop over time"):
+        way(endless, 2, [])
+
+
+def jumping(z: Tensor) -> Tensor:
+    return z.sum() if z[0] > 0 else -z.sum()
+
+
+def selecting(z: Tensor) -> Tensor:
+    return z[z > 0].sum()
+
+
+def changing_a_view(z: Tensor) -> Tensor:
+    rows = z * 2
+    rows[0] = 1.0
+    return rows.sum()
+
+
+@pytest.mark.parametrize("function", [jumping, selecting, changing_a_view])
+def test_a_record_is_refused_where_it_would_tell_of_one_point_alone(function):
+    with pytest.raises(Unsupported):
+        recorded(function, 3, [])
+
+
+def test_a_change_in_place_is_read_from_the_graph():
+    z = np.random.default_rng(6).normal(size=(5, 3))
+    kernel = Kernel(traced(changing_a_view, 3, []), 3, [], rows=5, num_threads=1)
+    np.testing.assert_allclose(kernel(z)[0], 1 + 2 * z[:, 1:].sum(axis=1))

@@ -4,52 +4,36 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import torch
 from llvmlite import binding as llvm
 from llvmlite import ir
-from torch import Tensor, fx
-from torch._decomp import core_aten_decompositions
-from torch.fx.experimental.proxy_tensor import make_fx
+from torch import Tensor
 
 from inference.lanes.emit import Emitter
 from inference.lanes.nodes import Node, Unsupported
 from inference.lanes.plan import plan, sinks_of
-from inference.lanes.reader import Reader
 from inference.lanes.vector import WORD
 
 __all__ = ["Kernel", "Unsupported"]
 
-MOST_OPERATIONS, MOST_INSTRUCTIONS = 5_000, 100_000
+MOST_INSTRUCTIONS = 100_000
 LARGE = 4_000_000  # bytes of data beyond what stays in a cache
 BLOCK = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5, ctypes.c_int64, ctypes.c_int64)
 
 
 class Kernel:
-    """Value and gradient of `graph (z (D,), *data) -> (), (D,)` for many z at once; `rows` of them usually.
+    """Value and gradient, the nodes of a function of z `(D,)`, for many z at once; `rows` of them usually.
 
-    Unsupported: the graph has an operation that cannot be translated.
+    Unsupported: there is an operation that cannot be translated, or too many of them.
     """
 
     def __init__(
-        self,
-        graph: Callable[..., tuple[Tensor, Tensor]],
-        size: int,
-        data: Sequence[Tensor],
-        rows: int,
-        num_threads: int,
+        self, outputs: tuple[Node, Node], size: int, data: Sequence[Tensor], rows: int, num_threads: int
     ) -> None:
-        operations = len(graph.graph.nodes) if isinstance(graph, fx.GraphModule) else 0
-        if operations > MOST_OPERATIONS:
-            raise Unsupported(f"a graph of {operations} operations, as a loop over time makes them")
-        # free of changes in place, and of operations that are made of others
-        pure = torch.func.functionalize(graph, remove="mutations")
-        flat = make_fx(pure, decomposition_table=dict(core_aten_decompositions()))(torch.zeros(size), *data)
-        flat.graph.eliminate_dead_code()
-        value, gradient = Reader(flat, size, data).outputs
+        value, gradient = outputs
         sinks = sinks_of(value, gradient)
         made = plan(sinks)
         llvm.initialize_native_target()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -114,7 +115,7 @@ def point(work: str, *of: Node) -> Node:
     if work in ("and", "or", "not"):
         of = tuple(node if node.boolean else point("!=", node, literal(0.0)) for node in of)
     simple = simplified(work, of)
-    shape = tuple(torch.broadcast_shapes(*(node.shape for node in of)))
+    shape = tuple(np.broadcast_shapes(*(node.shape for node in of)))
     if simple is not None:
         return expanded(simple, shape)
     wide = [expanded(node, shape) for node in of]

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from inference.lanes import views
-from inference.lanes.nodes import Node, Shape, Unsupported, as_node, axes_of, axis_of, expanded, literal, point, shrunk
+from inference.lanes.nodes import (
+    Node,
+    Shape,
+    Unsupported,
+    as_node,
+    axes_of,
+    axis_of,
+    constant,
+    expanded,
+    literal,
+    point,
+    shrunk,
+)
 from inference.lanes.views import lookup, op_expand, op_select, op_unsqueeze, op_view, short
 
 # name in ATen -> elementwise operation of `emit`; a mask comes out of those in MASKS
@@ -19,12 +32,115 @@ POINT = {
     "digamma": "digamma", "reciprocal": "reciprocal", "maximum": "largest", "minimum": "smallest", "floor": "floor",
     "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "where": "where", "isnan": "is_nan",
     "logical_and": "and", "bitwise_and": "and", "logical_or": "or", "bitwise_or": "or", "logical_not": "not",
-    "bitwise_not": "not", "isinf": "is_inf", "sign": "sign",
+    "bitwise_not": "not", "isinf": "is_inf", "sign": "sign", "sgn": "sign",
 }  # fmt: skip
-SAME = {"alias", "detach", "clone", "lift_fresh_copy", "lift_fresh", "contiguous", "copy"}
+SAME = {"alias", "detach", "clone", "lift_fresh_copy", "lift_fresh", "contiguous"}
 
 
 # elementwise operations that are made of others
+
+
+def op_copy(x: Node, source: Node, *_: Any) -> Node:
+    return expanded(source, x.shape)
+
+
+def op_fill(x: Node, value: Any) -> Node:
+    return expanded(as_node(value), x.shape)
+
+
+def op_like(value: float) -> Callable[..., Node]:
+    return lambda x, *_, **__: literal(value, x.shape)
+
+
+def op_new(value: float) -> Callable[..., Node]:
+    return lambda x, sizes, **_: literal(value, tuple(sizes))
+
+
+def op_new_full(x: Node, sizes: Sequence[int], value: float, **_: Any) -> Node:
+    return literal(float(value), tuple(sizes))
+
+
+def op_softplus(x: Node, beta: float = 1, threshold: float = 20) -> Node:
+    scaled = point("mul", x, literal(float(beta)))
+    soft = point("div", point("log1p", point("exp", scaled)), literal(float(beta)))
+    return point("where", point(">", scaled, literal(float(threshold))), x, soft)
+
+
+def op_softplus_backward(upstream: Node, x: Node, beta: float, threshold: float) -> Node:
+    scaled = point("mul", x, literal(float(beta)))
+    slope = point("where", point(">", scaled, literal(float(threshold))), literal(1.0), point("sigmoid", scaled))
+    return point("mul", upstream, slope)
+
+
+def log_of_sigmoid(x: Node) -> Node:
+    below = point("smallest", x, literal(0.0))
+    return point("sub", below, point("log1p", point("exp", point("neg", point("abs", x)))))
+
+
+def op_log_sigmoid(x: Node) -> tuple[Node, Node]:
+    return log_of_sigmoid(x), literal(0.0)
+
+
+def op_log_sigmoid_backward(upstream: Node, x: Node, buffer: Node) -> Node:
+    return point("mul", upstream, point("sigmoid", point("neg", x)))
+
+
+def op_cross_entropy(x: Node, y: Node, weight: Any = None, positive: Any = None, reduction: int = 1) -> Node:
+    if weight is not None or positive is not None:
+        raise Unsupported("binary_cross_entropy_with_logits with weights")
+    losses = point("sub", point("mul", point("sub", literal(1.0), y), x), log_of_sigmoid(x))
+    return (losses, op_mean(losses), op_sum(losses))[reduction]
+
+
+def op_sigmoid_backward(upstream: Node, y: Node) -> Node:
+    return point("mul", upstream, point("mul", y, point("sub", literal(1.0), y)))
+
+
+def op_tanh_backward(upstream: Node, y: Node) -> Node:
+    return point("mul", upstream, point("sub", literal(1.0), point("mul", y, y)))
+
+
+def op_threshold_backward(upstream: Node, x: Node, threshold: float) -> Node:
+    return point("where", point("<=", x, literal(float(threshold))), literal(0.0), upstream)
+
+
+def op_xlogy(a: Any, b: Any) -> Node:
+    a, b = as_node(a), as_node(b)
+    found = point("where", point("==", a, literal(0.0)), literal(0.0), point("mul", a, point("log", b)))
+    return point("where", point("is_nan", b), literal(math.nan), found)
+
+
+def op_logaddexp(a: Node, b: Node) -> Node:
+    high = point("largest", a, b)
+    gap = point("neg", point("abs", point("sub", a, b)))
+    same = point("and", point("==", a, b), point("is_inf", a))
+    return point("where", same, a, point("add", high, point("log1p", point("exp", gap))))
+
+
+def op_polygamma(order: int, x: Node) -> Node:
+    if order != 0:
+        raise Unsupported(f"polygamma of order {order}")
+    return point("digamma", x)
+
+
+def op_clamp_max(x: Node, high: Any) -> Node:
+    return point("smallest", x, as_node(high))
+
+
+def op_slice_backward(upstream: Node, sizes: Sequence[int], dim: int, start: int, end: int, step: int) -> Node:
+    return views.op_slice_scatter(literal(0.0, tuple(sizes)), upstream, dim, start, end, step)
+
+
+def op_select_backward(upstream: Node, sizes: Sequence[int], dim: int, index: int) -> Node:
+    return views.op_select_scatter(literal(0.0, tuple(sizes)), upstream, dim, index)
+
+
+def op_triangle(lower: bool) -> Callable[..., Node]:
+    def cut(x: Node, diagonal: int = 0) -> Node:
+        ones = torch.ones(x.shape[-2:], dtype=torch.bool)
+        return point("where", constant(ones.tril(diagonal) if lower else ones.triu(diagonal)), x, literal(0.0))
+
+    return cut
 
 
 def op_rsub(x: Node, other: Any, alpha: float = 1) -> Node:
@@ -167,6 +283,29 @@ def op_hidden_markov(start: Node, transition: Node, emission: Node) -> tuple[Nod
     return tuple(Node("part", shape, (whole,), i) for i, shape in enumerate(shapes))
 
 
+def op_log_softmax_backward(upstream: Node, output: Node, dim: int, _: Any) -> Node:
+    return point("sub", upstream, point("mul", point("exp", output), op_sum(upstream, dim, True)))
+
+
+def op_softmax_backward(upstream: Node, output: Node, dim: int, _: Any) -> Node:
+    weighted = point("mul", upstream, output)
+    return point("sub", weighted, point("mul", output, op_sum(weighted, dim, True)))
+
+
+def op_logsumexp(x: Node, dims: Any, keep: bool = False) -> Node:
+    peak = op_amax(x, dims, True)
+    shift = point("where", point("is_inf", peak), literal(0.0), peak)
+    total = point("log", op_sum(point("exp", point("sub", x, shift)), dims, True))
+    found = point("add", total, shift)
+    return found if keep else views.op_squeeze(found, list(axes_of(dims, len(x.shape))))
+
+
+def op_index_add(x: Node, dim: int, index: Node, source: Node, alpha: float = 1) -> Node:
+    if len(x.shape) != 1 or alpha != 1:
+        raise Unsupported("index_add along one of several axes")
+    return op_index_put(x, [index], source, True)
+
+
 def op_mm(a: Node, b: Node) -> Node:
     return op_sum(point("mul", op_unsqueeze(a, 2), op_unsqueeze(b, 0)), [1])
 
@@ -195,7 +334,7 @@ def op_index_put(x: Node, indices: Sequence[Node | None], values: Node, accumula
     if not accumulate or any(index is None for index in indices) or len(indices) != len(x.shape):
         raise Unsupported("index_put that does not add, or with whole axes")
     places = [lookup(index, x.shape[axis]) for axis, index in enumerate(indices) if index is not None]
-    common = tuple(torch.broadcast_shapes(*(index.shape for index in places)))
+    common = tuple(np.broadcast_shapes(*(index.shape for index in places)))
     node = Node("scatter", x.shape, (x, expanded(values, common)), [op_expand(index, common) for index in places])
     node.varying = (True,) * len(x.shape)
     return node
@@ -213,4 +352,32 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "mean": op_mean, "amax": op_amax, "amin": op_amin, "prod": op_prod, "mm": op_mm, "bmm": op_bmm, "mv": op_mv,
     "dot": op_dot, "cumsum": op_cumsum, "max": op_max, "scatter": views.op_scatter, "cumprod": op_cumprod,
     "_log_softmax": op_log_softmax, "_softmax": op_softmax, "hmm_parts": op_hidden_markov, "index_put": op_index_put,
+    "copy": op_copy, "fill": op_fill, "zero": op_like(0.0), "roll": views.op_roll, "zeros_like": op_like(0.0),
+    "ones_like": op_like(1.0),
+    "new_zeros": op_new(0.0), "new_ones": op_new(1.0),
+    "new_full": op_new_full, "softplus": op_softplus, "softplus_backward": op_softplus_backward,
+    "log_sigmoid_forward": op_log_sigmoid, "log_sigmoid_backward": op_log_sigmoid_backward,
+    "binary_cross_entropy_with_logits": op_cross_entropy, "sigmoid_backward": op_sigmoid_backward,
+    "tanh_backward": op_tanh_backward, "threshold_backward": op_threshold_backward, "xlogy": op_xlogy,
+    "logaddexp": op_logaddexp, "polygamma": op_polygamma, "clamp_max": op_clamp_max,
+    "slice_backward": op_slice_backward, "select_backward": op_select_backward, "tril": op_triangle(True),
+    "triu": op_triangle(False), "_log_softmax_backward_data": op_log_softmax_backward,
+    "_softmax_backward_data": op_softmax_backward, "logsumexp": op_logsumexp, "index_add": op_index_add,
 }  # fmt: skip
+
+
+def translated(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """The node, or nodes, of an operation of ATen by its name; Unsupported where there is none."""
+    if name in OPERATIONS:
+        return OPERATIONS[name](*args, **kwargs)
+    if name in SAME:
+        return args[0]
+    if name in POINT:
+        alpha = kwargs.get("alpha", args[2] if name in ("add", "sub") and len(args) > 2 else 1)
+        if name in ("add", "sub") and alpha != 1:
+            args = (args[0], point("mul", as_node(args[1]), as_node(alpha)))
+        if name == "div" and kwargs.get("rounding_mode"):
+            raise Unsupported("div with a rounding mode")
+        count = 3 if name == "where" else 2
+        return point(POINT[name], *(as_node(a) for a in args[:count]))
+    raise Unsupported(name)

@@ -1,4 +1,4 @@
-"""Reads a traced graph into nodes."""
+"""Reads a traced graph into nodes: the long way, for graphs with changes in place or rare operations."""
 
 from __future__ import annotations
 
@@ -8,9 +8,24 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch._decomp import core_aten_decompositions
+from torch.fx.experimental.proxy_tensor import make_fx
 
-from inference.lanes.nodes import Node, Unsupported, as_node, constant, point
-from inference.lanes.operations import OPERATIONS, POINT, SAME
+from inference.lanes.nodes import Node, Unsupported, constant
+from inference.lanes.operations import translated
+
+MOST_OPERATIONS = 5_000
+
+
+def read(graph: fx.GraphModule, size: int, data: Sequence[Tensor]) -> tuple[Node, Node]:
+    """The nodes of `graph (z (D,), *data) -> (), (D,)`, free of changes in place and of composed operations."""
+    operations = len(graph.graph.nodes)
+    if operations > MOST_OPERATIONS:
+        raise Unsupported(f"a graph of {operations} operations, as a loop over time makes them")
+    pure = torch.func.functionalize(graph, remove="mutations")
+    flat = make_fx(pure, decomposition_table=dict(core_aten_decompositions()))(torch.zeros(size), *data)
+    flat.graph.eliminate_dead_code()
+    return Reader(flat, size, data).outputs
 
 
 class Reader:
@@ -49,18 +64,8 @@ class Reader:
             return args[0][args[1]]
         if all(n.constant for n in nodes_in((args, kwargs))):
             return self.folded(node)
-        name, _, overload = getattr(node.target, "__name__", str(node.target)).partition(".")
-        if name in OPERATIONS:
-            return OPERATIONS[name](*args, **kwargs)
-        if name in SAME:
-            return args[0]
-        if name in POINT:
-            if name in ("add", "sub") and kwargs.get("alpha", 1) != 1:
-                args = (args[0], point("mul", as_node(args[1]), as_node(kwargs["alpha"])))
-            if name == "div" and kwargs.get("rounding_mode"):
-                raise Unsupported("div with a rounding mode")
-            return point(POINT[name], *(as_node(a) for a in args))
-        raise Unsupported(f"{name}.{overload}")
+        name, _, _ = getattr(node.target, "__name__", str(node.target)).partition(".")
+        return translated(name, args, kwargs)
 
     def folded(self, call: fx.Node) -> Any:
         """A constant, computed by PyTorch."""

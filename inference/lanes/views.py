@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from inference.lanes.index import Index, Looked, Place, affine, reshaped
@@ -112,7 +113,7 @@ def op_index(x: Node, indices: Sequence[Node | None]) -> Node:
     given = [axis for axis, index in enumerate(places) if index is not None]
     if given != list(range(given[0], given[-1] + 1)):
         raise Unsupported("indices that do not stand side by side")
-    common = tuple(torch.broadcast_shapes(*(index.shape for index in places if index is not None)))
+    common = tuple(np.broadcast_shapes(*(index.shape for index in places if index is not None)))
     first, last = given[0], given[-1]
     shape = (*x.shape[:first], *common, *x.shape[last + 1 :])
 
@@ -177,6 +178,16 @@ def op_cat(parts: Sequence[Node], dim: int = 0) -> Node:
     length = sum(part.shape[axis] for part in parts)
     shape = (*parts[0].shape[:axis], length, *parts[0].shape[axis + 1 :])
     return Node("choice", shape, tuple(parts), (axis, starts), parts[0].boolean)
+
+
+def op_roll(x: Node, shifts: Sequence[int], dims: Sequence[int] = ()) -> Node:
+    if not dims:
+        return op_view(op_roll(op_view(x, [-1]), shifts, [0]), x.shape)
+    for shift, dim in zip(shifts, dims, strict=True):
+        length = x.shape[dim]
+        cut = length - shift % length
+        x = op_cat([op_slice(x, dim, cut, length), op_slice(x, dim, 0, cut)], dim) if cut < length else x
+    return x
 
 
 def op_stack(parts: Sequence[Node], dim: int = 0) -> Node:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from inference import compiling
 from inference.density import LogDensity
 from inference.nuts import machine
 from inference.nuts.adaptation import Metric
@@ -57,6 +58,8 @@ class Blocks:
             Block(self.chains, part, np.random.default_rng(own)) for part, own in zip(parts, seeds, strict=True)
         ]
         self.rooms = [] if density.kernel is None else [Room(density, block) for block in self.blocks]
+        if self.rooms:
+            compiling.finish()
         self.threads = min(torch.get_num_threads(), len(self.blocks))
         self.pool = ThreadPoolExecutor(max(1, self.threads - 1))
 
@@ -94,6 +97,7 @@ class Blocks:
 
     def advance(self, task: Round) -> tuple[float, int]:
         """Some ticks of every block; the sum of the acceptance rates of completed transitions, and their number."""
+        before = [room.evaluations for room in self.rooms]
         if not self.rooms:
             results = list(self.ticks(task))
         else:
@@ -102,6 +106,7 @@ class Blocks:
             shares = [self.run(self.rooms[:: self.threads], task), *(share.result() for share in waiting)]
             # in the order of the blocks, so that rounding is the same on any number of threads
             results = [shares[i % self.threads][i // self.threads] for i in range(len(self.rooms))]
+        self.density.evaluations += sum(room.evaluations for room in self.rooms) - sum(before)
         return sum(rate for rate, _ in results), sum(count for _, count in results)
 
     def run(self, rooms: list[Room], task: Round) -> list[tuple[float, int]]:
@@ -121,7 +126,7 @@ class Room:
     def __init__(self, density: LogDensity, block: Block) -> None:
         kernel = density.kernel
         assert kernel is not None
-        self.block, self.density = block, density
+        self.block, self.evaluations = block, 0
         chains = len(block.chains.numbers)
         self.lanes = np.zeros((4, density.size, kernel.width))
         self.value, self.gradient = np.zeros(kernel.width), np.zeros((chains, density.size))
@@ -132,7 +137,7 @@ class Room:
     def run(self, blocks: Blocks, task: Round) -> tuple[float, int]:
         """The block's ticks of a round."""
         noise, (numbers, rows) = self.block.noise, self.block.chains
-        factor = np.atleast_2d(blocks.metric.factor)
+        factor = np.ascontiguousarray(np.atleast_2d(blocks.metric.factor))
         record = self.block.record(task.record)
         accepted, completed, left = 0.0, 0, task.ticks
         while left:
@@ -144,7 +149,7 @@ class Room:
             accepted, completed, left = accepted + rate, completed + count, left - ticks
             noise.ticks += ticks
             noise.taken += taken
-            self.density.evaluations += ticks * len(numbers)
+            self.evaluations += ticks * len(numbers)
             if ticks < len(uniform) and len(normal) - taken >= len(numbers):
                 break  # every chain has its draws
         return accepted, completed

@@ -31,28 +31,6 @@ call: Any = intrinsic(call_of_address)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def multiply(factor: np.ndarray, x: np.ndarray, result: np.ndarray, transposed: bool) -> None:
-    """`result` becomes F x or F^T x, both `(D, lanes)`, lanes a multiple of 4; F a diagonal `(1, D)` or a lower
-    triangle `(D, D)`."""
-    size, width = x.shape
-    for d in range(size):
-        first, last = (d, size) if transposed else (0, d + 1)
-        for lane in range(0, width, 4):
-            a, b, c, e = 0.0, 0.0, 0.0, 0.0
-            if len(factor) == 1:
-                f = factor[0, d]
-                a, b, c, e = f * x[d, lane], f * x[d, lane + 1], f * x[d, lane + 2], f * x[d, lane + 3]
-            else:
-                for i in range(first, last):
-                    f = factor[i, d] if transposed else factor[d, i]
-                    a += f * x[i, lane]
-                    b += f * x[i, lane + 1]
-                    c += f * x[i, lane + 2]
-                    e += f * x[i, lane + 3]
-            result[d, lane], result[d, lane + 1], result[d, lane + 2], result[d, lane + 3] = a, b, c, e
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
 def drive(
     addresses: np.ndarray,
     lanes: np.ndarray,
@@ -72,13 +50,15 @@ def drive(
     """Ticks of a block's chains, until random numbers run out or every chain has `limit` transitions.
 
     addresses: of the code, z and value, the gradient by z, scratch and constants, in the order in which the code wants
-    them. lanes: `(4, D, lanes)`, room for u, z and the gradients by z and u; value: `(lanes,)`; gradient:
-    `(chains, D)`; uniform: `(ticks, chains, 3)`. factor: the metric, see `multiply`. The others are those of
-    `machine.tick`. Returns the sum of acceptance rates, transitions completed, ticks done, normals used.
+    them. lanes: `(4, D, lanes)`, room for u, z and the gradients by z and u, lanes a multiple of 4; value: `(lanes,)`;
+    gradient: `(chains, D)`; uniform: `(ticks, chains, 3)`. factor: the metric, a diagonal `(1, D)` or a lower triangle
+    `(D, D)`. The others are those of `machine.tick`. Returns the sum of acceptance rates, transitions completed, ticks
+    done, normals used.
     """
     chains, size = gradient.shape
     width = lanes.shape[2]
     accepted, completed, ticks, taken = 0.0, 0, 0, 0
+    dense = len(factor) > 1
     while ticks < len(uniform) and len(normal) - taken >= chains:
         running = False
         for c in range(chains):
@@ -89,9 +69,26 @@ def drive(
             c = lane if lane < chains else 0
             for d in range(size):
                 lanes[0, d, lane] = rows[c, U, d]
-        multiply(factor, lanes[0], lanes[1], False)
-        call(addresses[0], addresses[1], addresses[2], addresses[3], addresses[4], addresses[5], 1)
-        multiply(factor, lanes[2], lanes[3], True)
+        # z = F u before the call, the gradient by u is F^T times that by z after it; four lanes at a time, in registers
+        for way in range(2):
+            if way == 1:
+                call(addresses[0], addresses[1], addresses[2], addresses[3], addresses[4], addresses[5], 1)
+            x = 2 * way
+            for d in range(size):
+                first, last = (d, size) if way == 1 else (0, d + 1)
+                if not dense:
+                    first, last = d, d + 1
+                for lane in range(0, width, 4):
+                    p0, p1, p2, p3 = 0.0, 0.0, 0.0, 0.0
+                    for i in range(first, last):
+                        row, column = (i, d) if way == 1 else (d, i)
+                        f = factor[row if dense else 0, column]
+                        p0 += f * lanes[x, i, lane]
+                        p1 += f * lanes[x, i, lane + 1]
+                        p2 += f * lanes[x, i, lane + 2]
+                        p3 += f * lanes[x, i, lane + 3]
+                    lanes[x + 1, d, lane], lanes[x + 1, d, lane + 1] = p0, p1
+                    lanes[x + 1, d, lane + 2], lanes[x + 1, d, lane + 3] = p2, p3
         for c in range(chains):
             for d in range(size):
                 gradient[c, d] = lanes[3, d, c]

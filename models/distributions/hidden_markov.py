@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,7 +24,7 @@ def hmm_log_likelihood(log_start: Tensor, log_transition: Tensor, log_emission: 
     log_start: `(*batch, K)`, log weights of the first state. log_transition: `(*batch, K, K)`, row: from, column: to.
     log_emission: `(*batch, T, K)`, log density of observation t in state k (0 for all states where it is missing).
     """
-    batch = torch.broadcast_shapes(log_start.shape[:-1], log_transition.shape[:-2], log_emission.shape[:-2])
+    batch = np.broadcast_shapes(log_start.shape[:-1], log_transition.shape[:-2], log_emission.shape[:-2])
     start = log_start.expand(*batch, -1).reshape(-1, log_start.shape[-1])
     transition = log_transition.expand(*batch, -1, -1).reshape(-1, *log_transition.shape[-2:])
     emission = log_emission.expand(*batch, -1, -1).reshape(-1, *log_emission.shape[-2:])

@@ -20,7 +20,6 @@ SEEDS = range(11, 1000)
 def pyrozoo(problem: str, data: Arrays, chains: int, warmup: int, draws: int) -> Iterator[Fit]:
     from pyro_programs import PROGRAMS, inputs
 
-    import inference.run  # noqa: F401  # its import is part of a fresh process, not of a fit
     from inference import Nuts, fit
     from models.base import Data
 

@@ -29,7 +29,8 @@ seeds in `problems.py`; every library gets the same data, the same priors and th
 - **all-in**: seconds from the start of a fresh process to its posterior, imports, tracing and compiling included, with
   empty compile caches. Pyrozoo runs its defaults; each peer a length that brings it just above ESS 1,000 (in brackets:
   chains x (warm-up + draws)). Where a posterior has less, its ESS is given and the figure does not count.
-- **R-hat**: the largest over all parameters and fits. A rate with one above 1.01 is not yet one of sound draws.
+- **R-hat**: the largest over all parameters and fits, nested in four superchains from eight chains on, since R-hat of
+  many short chains scatters around 1 + chains / ESS. A rate with one above 1.01 is not yet one of sound draws.
 - **cores**: processor seconds over seconds while fitting, where one process does the work.
 - **others**: cores that other work on the machine took meanwhile. A star marks more than 0.2: such a figure is too low.
 - Peers run 4 chains x (1000 + 1000). NumPyro: four host devices of one thread (parallel) or one (vectorized), its
