@@ -14,10 +14,9 @@ from experiments.settings import Checks
 from inference import Nuts, fit
 from inference.arviz_bridge import diagnostics, e_bfmi
 from inference.density import LogDensity
-from inference.nuts import machine
 from inference.nuts.adaptation import Metric
 from inference.nuts.noise import Noise
-from inference.nuts.sampler import Kernel, Sampler
+from inference.nuts.sampler import Sampler
 from inference.program import read
 from inference.progress import silent
 from inference.streams import workspace
@@ -222,8 +221,7 @@ def test_a_short_warm_up_does_not_bound_the_trees_of_sampling():
 def test_a_window_waits_for_every_chain_but_not_for_ever(done, full):
     with workspace(1):
         density = LogDensity(read(normals, Data({"size": 1})))
-        kernel = Kernel("nuts", machine.tick, 3, 3)
-        sampler = Sampler(Nuts(num_chains=4), kernel, density, np.arange(4.0)[:, None], seed=1, progress=silent)
+        sampler = Sampler(Nuts(num_chains=4), density, np.arange(4.0)[:, None], seed=1, progress=silent)
     sampler.chains.numbers["done"] = done
     assert sampler.full(sum(done), length=10) == full
 
