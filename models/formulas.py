@@ -6,7 +6,7 @@ A formula is code of the user's, as in R: formulaic evaluates the functions it n
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -98,6 +98,26 @@ def design(formula: str, table: Table) -> Design:
     # labels that are whole numbers are counted, not measured: `C(plate)[T.10]` rather than `C(plate)[T.10.0]`
     terms = [re.sub(r"(\[(?:[A-Z]\.)?-?\d+)\.0\]", r"\1]", str(name)) for name in columns.columns]
     return Design(terms, values, intercept)
+
+
+def standardised(found: Design, table: Table, wanted: bool) -> dict[str, Any]:
+    """What a regression takes of a design: `x (rows, terms)` less `mean` over `sd`, both `(terms,)`, and
+    `has_intercept`; mean 0 and sd 1 where standardising is not wanted. InputError names a term without variation."""
+    terms, x, has_intercept = found
+    mean, sd = np.zeros(len(terms)), np.ones(len(terms))
+    if wanted:
+        sd = x.std(axis=0)
+        # the range, since the sd of equal numbers may be off zero by a rounding
+        for term, spread in zip(terms, np.ptp(x, axis=0), strict=True):
+            if spread == 0:
+                raise InputError(
+                    f"{table.origin}, term `{term}`",
+                    "is the same in every row, so it cannot be standardised",
+                    "leave it out of the formula or set `standardise: false`",
+                )
+        # without an intercept, taking the mean off would smuggle one in
+        mean = x.mean(axis=0) if has_intercept else mean
+    return {"x": (x - mean) / sd, "mean": mean, "sd": sd, "has_intercept": has_intercept}
 
 
 def used_columns(expressions: set[str], table: Table) -> list[str]:

@@ -16,14 +16,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from models.base import Data, Dims
 from models.columns import Column, Table
 from models.errors import InputError
-from models.formulas import design, outcome
+from models.formulas import design, outcome, standardised
 from models.priors import Prior, on
 from models.settings import SETTINGS
 
@@ -77,22 +76,9 @@ class LogisticRegression:
             pyro.sample("y", dist.Bernoulli(logits=logit))
 
     def data(self, table: Table, *, observed: bool = True) -> Data:
-        terms, x, has_intercept = design(self.formula, table)
-        if not terms and not has_intercept:
+        found = design(self.formula, table)
+        if not found.terms and not found.intercept:
             raise InputError("model.formula", "has neither predictors nor an intercept", "write it like `y ~ x1 + x2`")
-        mean, sd = np.zeros(len(terms)), np.ones(len(terms))
-        if self.standardise:
-            sd = x.std(axis=0)
-            # the range, since the sd of equal numbers may be off zero by a rounding
-            for term, spread in zip(terms, np.ptp(x, axis=0), strict=True):
-                if spread == 0:
-                    raise InputError(
-                        f"{table.origin}, term `{term}`",
-                        "is the same in every row, so it cannot be standardised",
-                        "leave it out of the formula or set `standardise: false`",
-                    )
-            # without an intercept, taking the mean off would smuggle one in
-            mean = x.mean(axis=0) if has_intercept else mean
-        inputs: dict[str, Any] = {"x": (x - mean) / sd, "mean": mean, "sd": sd, "has_intercept": has_intercept}
+        inputs: dict[str, Any] = standardised(found, table, self.standardise)
         outcomes = {"y": table.binary(outcome(self.formula, table), self.event)} if observed else {}
-        return Data(inputs, outcomes, {"term": terms}, {"x": ("row", "term"), "mean": ("term",), "sd": ("term",)})
+        return Data(inputs, outcomes, {"term": found.terms}, {"x": ("row", "term"), "mean": ("term",), "sd": ("term",)})

@@ -43,7 +43,7 @@ from pydantic_core import PydanticCustomError
 from models.base import Data, Dims
 from models.columns import Column, Table
 from models.errors import InputError
-from models.formulas import Design, design, outcome, used_columns
+from models.formulas import Design, design, outcome, standardised, used_columns
 from models.priors import Prior, on
 from models.settings import SETTINGS
 
@@ -185,29 +185,16 @@ class ZeroInflated:
 
     def part(self, formula: str, table: Table, part: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """Inputs, coords and dims of one part's predictors."""
-        terms, x, has_intercept = self.design(formula, table)
-        if not terms and not has_intercept:
+        found = self.design(formula, table)
+        if not found.terms and not found.intercept:
             where = f"model.{part}formula"
             raise InputError(where, "has neither predictors nor an intercept", "give it at least the intercept, `1`")
-        mean, sd = np.zeros(len(terms)), np.ones(len(terms))
-        if self.standardise:
-            sd = x.std(axis=0)
-            # the range, since the sd of equal numbers may be off zero by a rounding
-            for term, spread in zip(terms, np.ptp(x, axis=0), strict=True):
-                if spread == 0:
-                    raise InputError(
-                        f"{table.origin}, term `{term}`",
-                        "is the same in every row, so it cannot be standardised",
-                        "leave it out of the formula or set `standardise: false`",
-                    )
-            # without an intercept, taking the mean off would smuggle one in
-            mean = x.mean(axis=0) if has_intercept else mean
-        inputs = {"x": (x - mean) / sd, "mean": mean, "sd": sd, "has_intercept": has_intercept}
+        inputs = standardised(found, table, self.standardise)
         axis = f"{part}term"
         dims = {"x": ("row", axis), "mean": (axis,), "sd": (axis,)}
         return (
             {f"{part}{key}": value for key, value in inputs.items()},
-            {axis: terms},
+            {axis: found.terms},
             {f"{part}{key}": value for key, value in dims.items()},
         )
 
