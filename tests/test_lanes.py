@@ -323,7 +323,35 @@ def changing_a_view(z: Tensor) -> Tensor:
     return rows.sum()
 
 
-@pytest.mark.parametrize("function", [jumping, selecting, changing_a_view])
+def counting(z: Tensor) -> Tensor:
+    counts = torch.zeros(3)
+    counts.index_put_((torch.tensor([0, 2, 2]),), z.exp(), accumulate=True)
+    return (counts * torch.arange(1.0, 4.0)).sum()
+
+
+def test_what_is_added_in_place_is_added_once():
+    z = np.random.default_rng(7).normal(size=(5, 3))
+    value, gradient = Kernel(traced(counting, 3, []), 3, [], rows=5, num_threads=1)(z)
+    weights = np.array([1.0, 3.0, 3.0])
+    np.testing.assert_allclose(value, (np.exp(z) * weights).sum(axis=1), rtol=1e-13)
+    np.testing.assert_allclose(gradient, np.exp(z) * weights, rtol=1e-13)
+
+
+def adding_up(z: Tensor) -> Tensor:
+    total = torch.zeros(())
+    for i in range(3):
+        total += z[i].exp()
+    return total
+
+
+def changing_what_was_read(z: Tensor) -> Tensor:
+    scale = torch.tensor([2.0, 3.0, 4.0])
+    first = (scale * z).sum()
+    scale.mul_(2)
+    return first + (scale * z).sum()
+
+
+@pytest.mark.parametrize("function", [jumping, selecting, changing_a_view, changing_what_was_read, counting, adding_up])
 def test_a_record_is_refused_where_it_would_tell_of_one_point_alone(function):
     with pytest.raises(Unsupported):
         recorded(function, 3, [])

@@ -427,12 +427,14 @@ def test_how_a_program_was_run_is_told_where_it_matters(tmp_path: Path, html: di
     result = coin()
     nuts = result.fits["nuts"]
     facts = {"untraced": f"a mask {SCRIPT}", "held_parameters": ["scale", "rate"], "states_left_out": ["z"]}
+    facts["moved_chains"] = 3
     told = result.fits | {"nuts": nuts._replace(posterior=replace(nuts.posterior, facts=facts))}
     page = build(replace(result, fits=told), tmp_path).read_text(encoding="utf-8")
     text = body_text(page)
     assert "The program could not be traced into one graph (a mask" in text and SCRIPT not in page
     assert "gives it, as no prior is on it: <code>scale</code> and <code>rate</code>.</p>" in page
     assert "Summed out and not handed back, as the draws would be too many: <code>z</code>.</p>" in page
+    assert "were moved to others during warm-up: 3." in text
     assert "untraced" not in text
 
 

@@ -141,7 +141,7 @@ def remarks(fit: Fit) -> list[str]:
     """What the reader must know about how the program was run, one sentence each."""
     told = {key: fit.posterior.facts.get(key) for key in REMARKS}
     named = {
-        key: value if isinstance(value, str) else listed([f"`{name}`" for name in value])
+        key: str(value) if isinstance(value, (str, int)) else listed([f"`{name}`" for name in value])
         for key, value in told.items()
         if value
     }

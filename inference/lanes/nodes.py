@@ -80,6 +80,13 @@ def constant(value: Tensor) -> Node:
     return Node("constant", tuple(value.shape), value=value, boolean=value.dtype == torch.bool, varying=varying)
 
 
+def kept(value: Tensor) -> Node:
+    """The same, with its tensor at hand for what PyTorch computes of constants."""
+    node = constant(value)
+    node.extra["tensor"] = value
+    return node
+
+
 def view(
     base: Node,
     shape: Shape,

@@ -11,7 +11,7 @@ from torch import Tensor, fx
 from torch._decomp import core_aten_decompositions
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from inference.lanes.nodes import Node, Unsupported, constant
+from inference.lanes.nodes import Node, Unsupported, kept
 from inference.lanes.operations import translated
 
 MOST_OPERATIONS = 5_000
@@ -29,8 +29,7 @@ def read(graph: fx.GraphModule, size: int, data: Sequence[Tensor]) -> tuple[Node
 
 
 class Reader:
-    """Translates a graph node by node. `names`: what the graph's arguments are called is of no matter; the first one
-    is the coordinates, the others are data."""
+    """Translates a graph node by node; its first argument is the coordinates, the others are data."""
 
     def __init__(self, graph: fx.GraphModule, size: int, data: Sequence[Tensor]) -> None:
         self.graph = graph
@@ -40,16 +39,12 @@ class Reader:
         self.outputs: tuple[Node, Node] = self.read()
 
     def read(self) -> tuple[Node, Node]:
-        placeholders = iter([self.coordinates, *(constant(value) for value in self.data)])
+        placeholders = iter([self.coordinates, *(kept(value) for value in self.data)])
         for node in self.graph.graph.nodes:
             if node.op == "placeholder":
                 self.known[node] = next(placeholders)
-                if self.known[node].constant:
-                    self.known[node].extra["tensor"] = self.data[len(self.known) - 2]
             elif node.op == "get_attr":
-                value = getattr(self.graph, node.target)
-                self.known[node] = constant(value)
-                self.known[node].extra["tensor"] = value
+                self.known[node] = kept(getattr(self.graph, node.target))
             elif node.op == "call_function":
                 self.known[node] = self.translate(node)
             elif node.op == "output":
@@ -76,10 +71,7 @@ class Reader:
 
         result = call.target(*fx.map_arg(call.args, tensor), **fx.map_arg(call.kwargs, tensor))  # type: ignore[operator]
         results = result if isinstance(result, (tuple, list)) else (result,)
-        nodes = [None if value is None else constant(value) for value in results]
-        for node, value in zip(nodes, results, strict=True):
-            if node is not None:
-                node.extra["tensor"] = value
+        nodes = [None if value is None else kept(value) for value in results]
         return tuple(nodes) if isinstance(result, (tuple, list)) else nodes[0]
 
 

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from inference.lanes.nodes import Node, Unsupported, constant
+from inference.lanes.nodes import Node, Unsupported, kept
 from inference.lanes.operations import translated
 
-# what a program's path, or the shape of a result, may hang on; places that depend on latent values are refused later
 MOST_OPERATIONS = 5_000
+# what a program's path, or the shape of a result, may hang on; places that depend on latent values are refused later
 DEPENDENT = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 
 
@@ -28,6 +28,8 @@ class Recorder(TorchDispatchMode):
         super().__init__()
         self.nodes: dict[int, Node] = {}
         self.alive: list[Any] = []
+        self.constants: dict[int, Node] = {}
+        self.read: set[int] = set()  # where constants lie that nodes share: they must stay what they are
         self.seen_otherwise: set[int] = set()  # tensors that share memory with another one
 
     @classmethod
@@ -40,10 +42,15 @@ class Recorder(TorchDispatchMode):
         lanes = any(id(tensor) in self.nodes for tensor in tensors_in((args, kwargs)))
         if lanes and any(tag in func.tags for tag in DEPENDENT) and func.__name__ != "index.Tensor":
             raise Unsupported(f"{func.__name__}, by which the path depends on latent values")
+        changes = func._schema.is_mutable
+        if changes and place_of(args[0]) in self.read:
+            raise Unsupported(f"{func.__name__}, a change in place of a constant that was read before")
+        # before the call, which may change its first argument
+        known: Any = (self.mapped(args, changes), self.mapped(kwargs, changes)) if lanes else None
         result = func(*args, **kwargs)
         self.alive += [args, result]
         if lanes:
-            self.note(func, args, kwargs, result)
+            self.note(func, args, known, result)
             if len(self.nodes) > MOST_OPERATIONS:
                 raise Unsupported(f"more than {MOST_OPERATIONS} operations, as a loop over time makes them")
         alias = func._schema.returns and func._schema.returns[0].alias_info
@@ -51,32 +58,40 @@ class Recorder(TorchDispatchMode):
             self.seen_otherwise |= {id(args[0]), id(result)}
         return result
 
-    def note(self, func: Any, args: Any, kwargs: Mapping[str, Any], result: Any) -> None:
+    def note(self, func: Any, args: Any, known: tuple[Any, Mapping[str, Any]], result: Any) -> None:
         name = func._schema.name.partition("::")[2]
         if func._schema.is_mutable:
             if not name.endswith("_") or name.startswith("_") or id(args[0]) in self.seen_otherwise:
                 raise Unsupported(f"{name}, a change in place of what has other names")
             name = name[:-1]
-        found = translated(name, self.mapped(args), {key: self.mapped(value) for key, value in kwargs.items()})
+        found = translated(name, *known)
         results = result if isinstance(result, (tuple, list)) else (result,)
         nodes = found if isinstance(found, (tuple, list)) else (found,)
         for tensor, node in zip(results, nodes, strict=False):
             if isinstance(tensor, Tensor) and node is not None:
                 self.nodes[id(tensor)] = node
 
-    def mapped(self, tree: Any) -> Any:
+    def mapped(self, tree: Any, copied: bool) -> Any:
         """Arguments with nodes for tensors; one that is unknown is a constant, as it is now."""
         if isinstance(tree, Tensor):
-            return self.nodes[id(tree)] if id(tree) in self.nodes else kept(tree.detach().clone())
+            if id(tree) in self.nodes:
+                return self.nodes[id(tree)]
+            if copied:
+                return kept(tree.detach().clone())
+            if id(tree) not in self.constants:
+                self.constants[id(tree)] = kept(tree.detach())
+                self.read.add(place_of(tree))
+            return self.constants[id(tree)]
         if isinstance(tree, (tuple, list)):
-            return [self.mapped(part) for part in tree]
+            return [self.mapped(part, copied) for part in tree]
+        if isinstance(tree, Mapping):
+            return {key: self.mapped(part, copied) for key, part in tree.items()}
         return tree
 
 
-def kept(value: Tensor) -> Node:
-    node = constant(value)
-    node.extra["tensor"] = value
-    return node
+def place_of(tensor: Tensor) -> int:
+    """Where a tensor's numbers lie, its views' as well."""
+    return tensor.untyped_storage().data_ptr()
 
 
 def tensors_in(tree: Any) -> list[Tensor]:
