@@ -28,9 +28,6 @@ endif
 install = .venv$(1)/bin/python -m pip install --disable-pip-version-check -c constraints.txt $(2) > .venv$(1)/install.log 2>&1 \
     || { cat .venv$(1)/install.log >&2; echo "Set-up failed: pip could not install the packages (log above)." >&2; exit 1; }
 
-# What the first fit would otherwise compile.
-compile = .venv/bin/python -c 'from inference.compiling import compile_now; compile_now()'
-
 help:
 	@sed -n '1,3s/^# //p' Makefile
 
@@ -71,13 +68,11 @@ clean:
 .venv/.done-run: .venv/.done-create pyproject.toml constraints.txt
 	@echo "Installing Pyrozoo into .venv"
 	@$(call install,,-e .)
-	@$(compile)
 	@touch $@
 
 .venv/.done-test: .venv/.done-create pyproject.toml constraints.txt
 	@echo "Installing Pyrozoo and what its tests need into .venv"
 	@$(call install,,-e '.[test]')
-	@$(compile)
 	@touch .venv/.done-run $@
 
 .venv-arviz1/.done-create:

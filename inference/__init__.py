@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
-from inference import compiling
 from inference.progress import Progress, silent
 from inference.settings import BACKENDS, Backend, Exact, Nuts, Svi
 
@@ -34,8 +33,6 @@ def fit(
     seed: the master seed; the same seed, settings and thread count give the same draws, whatever ran before.
     InputError: the data do not fit the model, or the backend cannot serve it; the message names the site.
     """
-    if backend == "nuts" or (isinstance(backend, Nuts) and backend.engine == "batched" and backend.compile != "never"):
-        compiling.begin()
     from inference.run import run_backend
 
     return run_backend(model, data, backend, seed=seed, num_threads=num_threads, progress=progress)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from llvmlite import binding as llvm
 from llvmlite import ir
 from torch import Tensor
 
@@ -16,6 +15,7 @@ from inference.lanes.emit import Emitter
 from inference.lanes.nodes import Node, Unsupported
 from inference.lanes.plan import plan, sinks_of
 from inference.lanes.vector import WORD
+from models.native.build import build, features
 
 __all__ = ["Kernel", "Unsupported"]
 
@@ -36,10 +36,7 @@ class Kernel:
         value, gradient = outputs
         sinks = sinks_of(value, gradient)
         made = plan(sinks)
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        features = llvm.get_host_cpu_features()
-        self.width = width_for(rows, 8 if features.get("avx512f") else 4, data)
+        self.width = width_for(rows, 8 if features().get("avx512f") else 4, data)
         self.size = size
         constants = constants_of(sinks)
         module = ir.Module()
@@ -52,16 +49,7 @@ class Kernel:
         instructions = self.ir.count("\n")
         if instructions > MOST_INSTRUCTIONS:
             raise Unsupported(f"code of {instructions} instructions, which would take minutes to compile")
-        parsed = llvm.parse_assembly(self.ir)
-        machine = llvm.Target.from_default_triple().create_target_machine(
-            opt=2, cpu=llvm.get_host_cpu_name(), features=features.flatten()
-        )
-        options = llvm.create_pipeline_tuning_options(speed_level=2)
-        options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
-        passes = llvm.create_pass_builder(machine, options)
-        passes.getModulePassManager().run(parsed, passes)
-        self.engine = llvm.create_mcjit_compiler(parsed, machine)
-        self.engine.finalize_object()
+        self.engine = build(self.ir, vectorise=False)
         self.address = self.engine.get_function_address("blocks")
         self.call = BLOCK(self.address)
         self.scratch = [np.empty(self.scratch_size) for _ in range(num_threads)]

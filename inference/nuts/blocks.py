@@ -14,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from inference import compiling
 from inference.density import LogDensity
 from inference.nuts import machine
 from inference.nuts.adaptation import Metric
@@ -58,8 +57,6 @@ class Blocks:
             Block(self.chains, part, np.random.default_rng(own)) for part, own in zip(parts, seeds, strict=True)
         ]
         self.rooms = [] if density.kernel is None else [Room(density, block) for block in self.blocks]
-        if self.rooms:
-            compiling.finish()
         self.threads = min(torch.get_num_threads(), len(self.blocks))
         self.pool = ThreadPoolExecutor(max(1, self.threads - 1))
 
@@ -78,11 +75,8 @@ class Blocks:
         """Every chain starts a transition from its current draw; none has any completed."""
         numbers, rows = self.chains
         numbers["side"] = numbers["done"] = 0
-        nothing = machine.new_record(len(rows), 1, rows.shape[2])
-        for block in self.blocks:
-            # densities and gradients of chains that begin are not looked at
-            value, gradient = numbers["tree_lp"][block.part].copy(), rows[block.part, machine.TREE_G].copy()
-            self.finish(block, value, gradient, Round(1, step, bound, 1, nothing))
+        # whatever density and gradient are at U: those of chains that begin are not looked at
+        self.advance(Round(1, step, bound, 1, machine.new_record(len(rows), 1, rows.shape[2])))
 
     def finish(self, block: Block, value: np.ndarray, gradient: np.ndarray, task: Round) -> tuple[float, int]:
         """The machine's part of a tick."""

@@ -2,50 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
 
-from inference.nuts.machine import U, tick
+from inference.nuts.machine import STATISTICS, Line, Numbers, Plane, Solid, U, tick
+from models.native import call_address, compiled
 
 
-def call_of_address(
-    typing: Any, function: Any, z: Any, value: Any, gradient: Any, scratch: Any, constants: Any, last: Any
-) -> Any:
-    """Call the density's code at the address `function` for the blocks up to `last`; the others are addresses."""
+@compiled
+def transformed(factor: Plane, back: bool, source: Plane, target: Plane) -> None:
+    """The metric's factor F, or its transpose, times every column: `target = F source`, both `(D, lanes)`.
 
-    def write(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
-        word = ir.IntType(64)
-        kind = ir.FunctionType(ir.VoidType(), [word] * 7)
-        code = builder.inttoptr(arguments[0], kind.as_pointer())
-        builder.call(code, [*arguments[1:6], ir.Constant(word, 0), arguments[6]])
-        return context.get_dummy_value()
+    F is a diagonal `(1, D)` or a lower triangle `(D, D)`. Four lanes at a time, in registers.
+    """
+    size, width = source.shape[0], source.shape[1]
+    dense = len(factor) > 1
+    for d in range(size):
+        first = d if back or not dense else 0
+        last = size if back and dense else d + 1
+        for lane in range(0, width, 4):
+            p0, p1, p2, p3 = 0.0, 0.0, 0.0, 0.0
+            for i in range(first, last):
+                f = factor[i if back and dense else 0, d] if back or not dense else factor[d, i]
+                p0 += f * source[i, lane]
+                p1 += f * source[i, lane + 1]
+                p2 += f * source[i, lane + 2]
+                p3 += f * source[i, lane + 3]
+            target[d, lane], target[d, lane + 1] = p0, p1
+            target[d, lane + 2], target[d, lane + 3] = p2, p3
 
-    return types.void(*[types.int64] * 7), write
 
-
-call: Any = intrinsic(call_of_address)
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled
 def drive(
-    addresses: np.ndarray,
-    lanes: np.ndarray,
-    value: np.ndarray,
-    gradient: np.ndarray,
-    factor: np.ndarray,
-    numbers: np.ndarray,
-    rows: np.ndarray,
-    uniform: np.ndarray,
-    normal: np.ndarray,
+    addresses: Annotated[np.ndarray, np.int64, 1],
+    lanes: Solid,
+    value: Line,
+    gradient: Plane,
+    factor: Plane,
+    numbers: Numbers,
+    rows: Solid,
+    uniform: Solid,
+    normal: Plane,
     step: float,
     bound: int,
     limit: int,
-    statistics: np.ndarray,
-    drawn: np.ndarray,
+    statistics: Annotated[np.ndarray, STATISTICS, 2],
+    drawn: Annotated[np.ndarray, np.float64, 4],
 ) -> tuple[float, int, int, int]:
     """Ticks of a block's chains, until random numbers run out or every chain has `limit` transitions.
 
@@ -55,40 +58,22 @@ def drive(
     `(D, D)`. The others are those of `machine.tick`. Returns the sum of acceptance rates, transitions completed, ticks
     done, normals used.
     """
-    chains, size = gradient.shape
+    chains, size = gradient.shape[0], gradient.shape[1]
     width = lanes.shape[2]
     accepted, completed, ticks, taken = 0.0, 0, 0, 0
-    dense = len(factor) > 1
     while ticks < len(uniform) and len(normal) - taken >= chains:
         running = False
         for c in range(chains):
-            running |= numbers[c].done < limit
+            running = running or numbers[c].done < limit
         if not running:
             break
         for lane in range(width):
-            c = lane if lane < chains else 0
+            chain = lane if lane < chains else 0
             for d in range(size):
-                lanes[0, d, lane] = rows[c, U, d]
-        # z = F u before the call, the gradient by u is F^T times that by z after it; four lanes at a time, in registers
-        for way in range(2):
-            if way == 1:
-                call(addresses[0], addresses[1], addresses[2], addresses[3], addresses[4], addresses[5], 1)
-            x = 2 * way
-            for d in range(size):
-                first, last = (d, size) if way == 1 else (0, d + 1)
-                if not dense:
-                    first, last = d, d + 1
-                for lane in range(0, width, 4):
-                    p0, p1, p2, p3 = 0.0, 0.0, 0.0, 0.0
-                    for i in range(first, last):
-                        row, column = (i, d) if way == 1 else (d, i)
-                        f = factor[row if dense else 0, column]
-                        p0 += f * lanes[x, i, lane]
-                        p1 += f * lanes[x, i, lane + 1]
-                        p2 += f * lanes[x, i, lane + 2]
-                        p3 += f * lanes[x, i, lane + 3]
-                    lanes[x + 1, d, lane], lanes[x + 1, d, lane + 1] = p0, p1
-                    lanes[x + 1, d, lane + 2], lanes[x + 1, d, lane + 3] = p2, p3
+                lanes[0, d, lane] = rows[chain, U, d]
+        transformed(factor, False, lanes[0], lanes[1])
+        call_address(addresses[0], addresses[1], addresses[2], addresses[3], addresses[4], addresses[5], 0, 1)
+        transformed(factor, True, lanes[2], lanes[3])
         for c in range(chains):
             for d in range(size):
                 gradient[c, d] = lanes[3, d, c]

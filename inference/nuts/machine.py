@@ -6,17 +6,16 @@ so no chain waits for another's tree (Dance, Glaser, Orbanz & Adams 2025). Every
 draws, so the draws are not biased towards short trees.
 
 Coordinates are whitened: the metric lies in the map from `u` to `z` outside, momenta are standard normal here.
-The machine is compiled by numba, and its compiled form is cached on disk. How long that takes grows with the number of
-functions and of arrays between them, and random generators in compiled code cost seconds: hence few of the first, two
-arrays for all state, and random numbers drawn outside.
+Random numbers are drawn outside.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
-from numba import njit
+
+from models.native import compiled
 
 MOST_ENERGY_ERROR = 1000.0
 MOST_LOG_WEIGHT = 650.0  # weights are kept as they are, not as logarithms: e^650 times 2^20 leaves is a number yet
@@ -57,6 +56,11 @@ STATISTICS = np.dtype(
     ]
 )
 
+Line = Annotated[np.ndarray, np.float64, 1]
+Plane = Annotated[np.ndarray, np.float64, 2]
+Solid = Annotated[np.ndarray, np.float64, 3]
+Numbers = Annotated[np.ndarray, NUMBERS, 1]
+
 
 class Chains(NamedTuple):
     """The state of every chain between two ticks: `numbers (chains,)` by name, `rows (chains, row, D)`."""
@@ -82,8 +86,8 @@ def new_record(num_chains: int, num_draws: int, size: int) -> Record:
     return Record(np.zeros((num_chains, num_draws), STATISTICS), np.empty((num_chains, num_draws, 2, size)))
 
 
-@njit(cache=True, error_model="numpy")
-def turning(left: np.ndarray, right: np.ndarray, total: np.ndarray, before: np.ndarray, scale: float) -> bool:
+@compiled
+def turning(left: Line, right: Line, total: Line, before: Line, scale: float) -> bool:
     """Whether the ends of a trajectory move towards each other; its summed momentum is total - scale (before - left).
 
     All rows `(D,)`.
@@ -96,19 +100,19 @@ def turning(left: np.ndarray, right: np.ndarray, total: np.ndarray, before: np.n
     return by_left <= 0.0 or by_right <= 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def tick(
-    numbers: np.ndarray,
-    rows: np.ndarray,
-    lp: np.ndarray,
-    g: np.ndarray,
-    uniform: np.ndarray,
-    normal: np.ndarray,
+    numbers: Numbers,
+    rows: Solid,
+    lp: Line,
+    g: Plane,
+    uniform: Plane,
+    normal: Plane,
     step: float,
     max_depth: int,
     limit: int,
-    statistics: np.ndarray,
-    drawn: np.ndarray,
+    statistics: Annotated[np.ndarray, STATISTICS, 2],
+    drawn: Annotated[np.ndarray, np.float64, 4],
 ) -> tuple[float, int]:
     """Finish the leapfrog step of every chain with fewer than `limit` transitions, given density `lp (chains,)` and
     gradient `g (chains, D)` at its row U; chains that have not begun begin.

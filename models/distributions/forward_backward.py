@@ -6,17 +6,22 @@ For every sequence, with a start, transitions and the states' densities of each 
     log p(y) = log sum over all paths z of start[z_1] e_1[z_1] prod over t of transition[z_(t-1), z_t] e_t[z_t]
 
 and its derivatives, which are expectations over paths: by log start the first state's probabilities, by log e_t those
-of state t, by log transition the expected number of moves. Compiled by numba; time is the only loop that cannot be
-batched.
+of state t, by log transition the expected number of moves. Time is the only loop that cannot be batched.
 """
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
-from numba import njit
+
+from models.native import compiled
+
+Line = Annotated[np.ndarray, np.float64, 1]
+Plane = Annotated[np.ndarray, np.float64, 2]
+Solid = Annotated[np.ndarray, np.float64, 3]
 
 
-@njit(cache=True, error_model="numpy")
 def forward_backward(
     log_start: np.ndarray, log_transition: np.ndarray, log_emission: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -26,16 +31,30 @@ def forward_backward(
     gradients of zero. The start and the rows of transition need not sum to one.
     """
     batch, length, states = log_emission.shape
-    value = np.zeros(batch)
-    by_start = np.zeros((batch, states))
-    by_transition = np.zeros((batch, states, states))
-    by_emission = np.zeros((batch, length, states))
-    alpha = np.empty((length, states))
-    emission = np.empty((length, states))
-    scale = np.empty(length)
-    beta = np.empty(states)
-    weighted = np.empty(states)
-    transition = np.empty((states, states))
+    given = [np.ascontiguousarray(argument) for argument in (log_start, log_transition, log_emission)]
+    value, (by_start, by_transition, by_emission) = np.zeros(batch), map(np.zeros_like, given)
+    work = np.empty((length, states)), np.empty((length, states)), np.empty(length), np.empty((states + 2, states))
+    recursion(*given, value, by_start, by_transition, by_emission, *work)
+    return value, by_start, by_transition, by_emission
+
+
+@compiled
+def recursion(
+    log_start: Plane,
+    log_transition: Solid,
+    log_emission: Solid,
+    value: Line,
+    by_start: Plane,
+    by_transition: Solid,
+    by_emission: Solid,
+    alpha: Plane,
+    emission: Plane,
+    scale: Line,
+    rows: Plane,
+) -> None:
+    """Fills in `value` and the gradients, which are zero; the last four are room to work in."""
+    batch, length, states = log_emission.shape[0], log_emission.shape[1], log_emission.shape[2]
+    transition, beta, weighted = rows, rows[states], rows[states + 1]
     for b in range(batch):
         for i in range(states):
             for j in range(states):
@@ -87,4 +106,3 @@ def forward_backward(
                 by_emission[b, t, i] = alpha[t, i] * reached
         for k in range(states):
             by_start[b, k] = by_emission[b, 0, k]
-    return value, by_start, by_transition, by_emission

@@ -65,7 +65,7 @@ TWO_LONG = {problem: (2, warmup, 2 * draws) for problem, (_, warmup, draws) in P
 
 ROWS = {
     "pyrozoo, defaults": Row("pyrozoo", DEFAULTS, all_in=dict.fromkeys(PROBLEMS, DEFAULTS)),
-    "pyrozoo, 64 chains": Row("pyrozoo", (64, 100, 200)),
+    "pyrozoo, 64 chains": Row("pyrozoo", (64, *DEFAULTS[1:])),
     "pyrozoo, 4 chains": Row("pyrozoo", (4, 400, 400)),
     "pyrozoo, 1 chain": Row("pyrozoo", (1, 400, 400)),
     "numpyro, parallel": Row("numpyro", USUAL, ("method=parallel",), PEERS, devices=4),
