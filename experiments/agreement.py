@@ -13,12 +13,13 @@ Summaries = Mapping[str, Mapping[str, Mapping[str, float | None]]]
 CLOSE, NEAR = 0.1, 0.3  # posterior standard deviations between two means
 SPREAD = 0.15  # relative difference of two standard deviations that is worth a word
 MONTE_CARLO = 4.0  # combined standard errors that chance explains
+TRUST = ("exact", "nuts", "hmc", "metropolis", "svi")
 
 
 def compare(summaries: Summaries) -> dict[str, Agreement]:
     """One row for each variable that every backend has; empty for a single backend.
 
-    Distances are measured in the standard deviation of the most trusted backend (exact, then nuts, then svi).
+    Distances are measured in the standard deviation of the most trusted backend (in the order of `TRUST`).
     """
     if len(summaries) < 2:
         return {}
@@ -30,7 +31,7 @@ def compare_one(rows: Mapping[str, Mapping[str, float | None]]) -> Agreement:
     found = {backend: {"mean": row["mean"] or 0.0, "sd": row["sd"] or 0.0} for backend, row in rows.items()}
     if not all(math.isfinite(number) for row in found.values() for number in row.values()):
         return Agreement(found, math.inf, math.inf, "differ")
-    trusted = next(backend for backend in ("exact", "nuts", "svi") if backend in found)
+    trusted = next(backend for backend in TRUST if backend in found)
     unit = found[trusted]["sd"] or max(row["sd"] for row in found.values()) or 1.0
     gap, errors = 0.0, 0.0
     for one, other in itertools.combinations(found, 2):

@@ -351,7 +351,7 @@ MISTAKES: list[tuple[str, str, str]] = [
         "{observed: [y], values:",
         "x.yaml:5: data.observed: is for programs: a family knows its own observed site; leave it out",
     ),
-    ("[exact, svi, nuts]", "[]", "x.yaml:6: inference: names no backend; known: `exact`, `svi`, `nuts`"),
+    ("[exact, svi, nuts]", "[]", "x.yaml:6: inference: names no backend; known: `exact`, `svi`, `nuts`, `hmc`, `metropolis`"),
     ("[exact, svi, nuts]", "[svi, exact, svi]", "x.yaml:6: inference[2]: `svi` is named twice; keep one of the two"),
     (
         "[exact, svi, nuts]",

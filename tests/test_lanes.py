@@ -187,6 +187,18 @@ def forbidden(z: Tensor, y: Tensor) -> Tensor:
     return hmm_log_likelihood(torch.log_softmax(z[:2], 0), transition, -0.5 * (y[:, None] - z[2:4]) ** 2)
 
 
+def one_rate(z: Tensor, y: Tensor) -> Tensor:
+    """Linear in the data: y counts by its sums alone."""
+    return (y * z[0] - torch.nn.functional.softplus(z[0])).sum() - (z**2).sum()
+
+
+def rates_of_rows(z: Tensor, y: Tensor, masked: Tensor) -> Tensor:
+    """The same in every row of a table, with a choice, a product of sums and a division."""
+    logits = z[:, None].clamp(-1.5, 1.5)
+    likelihood = -torch.nn.functional.binary_cross_entropy_with_logits(logits.expand(y.shape), y, reduction="none")
+    return (likelihood * masked).sum() + ((y - logits.sigmoid()) * (masked + logits.exp()) / (2 + logits.exp())).sum()
+
+
 def constant_gradient(z: Tensor) -> Tensor:
     return z[2] * 3.0
 
@@ -217,6 +229,8 @@ GRAPHS: dict[str, tuple[Callable[..., Tensor], int, list[Tensor]]] = {
     "long pieces": (pieces, 40, []),
     "branches": (branches, 4, [whole(3, 60).double()]),
     "gamma functions": (gammas, 2, [whole(9, 70).double()]),
+    "one rate": (one_rate, 2, [(matrix(90) > 0).double()]),
+    "a rate for every row": (rates_of_rows, 7, [(matrix(7, 30) > 0).double(), (matrix(7, 30, seed=6) > 0).double()]),
     "powers": (powers, 5, []),
     "hidden Markov chain": (chain, 15, [matrix(40)]),
     "hidden Markov chains": (chain, 15, [matrix(6, 11)]),
@@ -256,6 +270,41 @@ def test_code_computes_what_the_function_computes(name, way):
     np.testing.assert_allclose(gradient, np.stack([g.numpy() for _, g in expected]), rtol=1e-10, atol=1e-11)
 
 
+@pytest.mark.parametrize("name", ["one rate", "a rate for every row"])
+def test_data_that_count_by_their_sums_are_summed_once(name):
+    """No loop over the data is left: the code for twice as many is no longer, and reads no more."""
+    function, size, data = GRAPHS[name]
+    twice = [torch.cat([value, value], -1) for value in data]
+    short, long = (Kernel(recorded(function, size, own), size, own, rows=8, num_threads=1) for own in (data, twice))
+    assert [value.shape for value in short.kept] == [value.shape for value in long.kept]
+    assert all(value.numel() <= size for value in short.kept)
+
+
+@pytest.mark.parametrize("size", [1, 4, 7, 12])
+def test_a_step_in_the_coordinates_of_a_metric(size):
+    """z = F u, and the gradient by u, for a triangle and a diagonal F."""
+    rng = np.random.default_rng(0)
+
+    def cubic(z: Tensor) -> Tensor:
+        return (z**3).sum() * z[0]
+
+    kernel = Kernel(recorded(cubic, size, []), size, [], rows=8, num_threads=1)
+    step = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 6)(kernel.address)
+    scratch, value = np.zeros(kernel.scratch_size), np.zeros(kernel.width)
+    for factor in (np.tril(rng.normal(size=(size, size))), rng.normal(size=size)):
+        lanes = np.zeros((4, size, kernel.width))
+        lanes[0] = u = rng.normal(size=(size, kernel.width))
+        dense = np.diag(factor) if factor.ndim == 1 else factor
+        places = [array.ctypes.data for array in (lanes, value, scratch)]
+        step(*places, kernel.table_address, factor.ctypes.data, factor.ndim == 2)
+        z = dense @ u
+        expected, gradient = kernel(z.T)
+        np.testing.assert_allclose(lanes[1], z, rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(value, expected, rtol=1e-9)
+        np.testing.assert_allclose(lanes[2], gradient.T, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(lanes[3], dense.T @ gradient.T, rtol=1e-9, atol=1e-11)
+
+
 @pytest.mark.parametrize("rows", [1, 3, 8, 70])
 def test_any_number_of_rows_on_any_number_of_threads(rows):
     function, size, data = GRAPHS["many covariates, rows that fill no tile"]
@@ -281,7 +330,7 @@ def test_a_row_that_is_not_finite_stays_alone():
     assert np.array_equal(value[others], clean[0][others]) and np.array_equal(gradient[others], clean[1][others])
 
 
-def factored(z: Tensor, x: Tensor) -> Tensor:
+def through_cholesky(z: Tensor, x: Tensor) -> Tensor:
     return torch.linalg.cholesky(x @ x.T + z[0].exp() * torch.eye(len(x))).diagonal().log().sum()
 
 
@@ -289,9 +338,9 @@ def looked_up(z: Tensor, x: Tensor) -> Tensor:
     return x.gather(0, z.argmax()[None]).sum() * z.sum()
 
 
-@pytest.mark.parametrize("function, why", [(factored, "cholesky"), (looked_up, "argmax")])
+@pytest.mark.parametrize("function, why", [(through_cholesky, "cholesky"), (looked_up, "argmax")])
 def test_an_operation_without_translation_is_named(function, why):
-    data = [matrix(4, 4) if function is factored else matrix(4)]
+    data = [matrix(4, 4) if function is through_cholesky else matrix(4)]
     for way in (recorded, traced):
         with pytest.raises(Unsupported, match=why):
             way(function, 4, data)

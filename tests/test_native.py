@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from inference.nuts import machine
-from models.native import call_address, compiled
+from models.native import Compiled, call_address, compiled
 
 LIMIT = 7
 STATE = np.dtype([("x", np.float64), ("n", np.int64), ("on", np.bool_)])
@@ -128,6 +128,16 @@ def test_an_array_of_another_kind_is_refused(table):
         nothing(table)
 
 
+def test_a_global_name_may_stand_for_another_function():
+    @compiled
+    def twice(values: Line, weights: Line) -> float:
+        return 2.0 * values[0]
+
+    table, states = np.ones((3, 2)), np.array([(0.0, 9, False)] * 2, STATE)
+    Compiled(views.python, row_sum=twice)(table.repeat(2, axis=1), states, 1)
+    assert states[1]["x"] == 2.0
+
+
 def test_what_has_no_translation_is_named():
     @compiled
     def listed(n: int) -> int:
@@ -170,5 +180,6 @@ def test_the_machine_of_nuts_does_what_its_lines_say():
 
 
 def test_compiled_code_needs_no_tensors():
-    code = "import sys, inference.nuts.drive as d; d.drive.code; sys.exit('torch' in sys.modules)"
+    compiling = "from inference.nuts.drive import MACHINES as m; m['nuts'].drive.code"
+    code = f"import sys; {compiling}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=True)

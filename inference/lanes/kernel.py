@@ -12,9 +12,10 @@ from llvmlite import ir
 from torch import Tensor
 
 from inference.lanes.emit import Emitter
+from inference.lanes.metric import product
 from inference.lanes.nodes import Node, Unsupported
 from inference.lanes.plan import plan, sinks_of
-from inference.lanes.vector import WORD
+from inference.lanes.vector import DOUBLE, WORD, Vectors
 from models.native.build import build, features
 
 __all__ = ["Kernel", "Unsupported"]
@@ -45,13 +46,14 @@ class Kernel:
         self.scratch_size = emitter.scratch_size * self.width
         self.kept = [node.value for node in constants]
         self.write_driver(module, block, len(constants))
+        self.write_step(emitter.v, block, len(constants))
         self.ir = str(module)
         instructions = self.ir.count("\n")
         if instructions > MOST_INSTRUCTIONS:
             raise Unsupported(f"code of {instructions} instructions, which would take minutes to compile")
         self.engine = build(self.ir, vectorise=False)
-        self.address = self.engine.get_function_address("blocks")
-        self.call = BLOCK(self.address)
+        self.address = self.engine.get_function_address("step")
+        self.call = BLOCK(self.engine.get_function_address("blocks"))
         self.scratch = [np.empty(self.scratch_size) for _ in range(num_threads)]
         self.pool = ThreadPoolExecutor(num_threads)
         self.table: ctypes.Array[ctypes.c_void_p] = (ctypes.c_void_p * max(1, len(self.kept)))(
@@ -82,6 +84,28 @@ class Kernel:
         number.add_incoming(following, body)
         b.cbranch(b.icmp_signed("<", following, last), body, end)
         b.position_at_end(end)
+        b.ret_void()
+
+    def write_step(self, v: Vectors, block: ir.Function, count: int) -> None:
+        """`step(lanes, value, scratch, constants, factor, dense)`: one block in the coordinates of a metric.
+
+        lanes: `(4, D, lanes)`, u in, z and the gradients by z and u out. All arguments are words, addresses as well.
+        """
+        module, b = v.module, v.builder
+        maps = [product(v, self.size, transposed) for transposed in (False, True)]
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [WORD] * 6), "step")
+        b.position_at_end(function.append_basic_block("entry"))
+        lanes, value, scratch, table, factor, dense = function.args
+        byte = ir.IntType(8).as_pointer()
+        base = b.inttoptr(lanes, v.numbers.as_pointer())
+        u, z, by_z, by_u = (b.gep(base, [ir.Constant(WORD, i * self.size)]) for i in range(4))
+        constants = b.inttoptr(table, byte.as_pointer())
+        pointers = [b.load(b.gep(constants, [ir.Constant(WORD, i)])) for i in range(count)]
+        metric = b.inttoptr(factor, DOUBLE.as_pointer()), b.trunc(dense, ir.IntType(1))
+        b.call(maps[0], [*metric, u, z])
+        whole = [b.bitcast(z, byte), b.inttoptr(value, byte), b.bitcast(by_z, byte), b.inttoptr(scratch, byte)]
+        b.call(block, [*whole, *pointers])
+        b.call(maps[1], [*metric, by_z, by_u])
         b.ret_void()
 
     def __call__(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -114,7 +114,9 @@ def expanded(base: Node, shape: Shape) -> Node:
     def place(p: Place) -> Place:
         return tuple(0 if size == 1 else i for i, size in zip(p[lead:], base.shape, strict=True))
 
-    return view(base, shape, place, varying)
+    found = view(base, shape, place, varying)
+    found.extra.setdefault("expands", base.extra.get("expands", base))
+    return found
 
 
 def point(work: str, *of: Node) -> Node:
@@ -135,7 +137,13 @@ def point(work: str, *of: Node) -> Node:
 
 def shrunk(node: Node, shape: Shape) -> Node:
     """The first element along the axes where `shape` has one."""
-    return node if node.shape == shape else view(node, shape, lambda p: p)
+    if node.shape == shape:
+        return node
+    found = view(node, shape, lambda p: p)
+    base = node.extra.get("expands")
+    if base is not None and np.broadcast_shapes(base.shape, shape) == shape:
+        found.extra["expands"] = base
+    return found
 
 
 def simplified(work: str, of: Sequence[Node]) -> Node | None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from inference.lanes import views
+from inference.lanes.factored import factored
 from inference.lanes.nodes import (
     Node,
     Shape,
@@ -224,6 +225,8 @@ def reduced(work: str, x: Node, axes: tuple[int, ...], keep: bool) -> Node:
     shape = tuple(1 if a in axes else n for a, n in enumerate(x.shape))
     if x.size == 0:
         raise Unsupported("a reduction of nothing")
+    if work == "add" and (once := factored(x, axes)) is not None:
+        x = once
     count = math.prod(n for a, n in enumerate(x.shape) if a in axes and not x.varying[a])
     node = shrunk(x, small(x))
     summed = tuple(a for a in axes if node.shape[a] > 1)

@@ -17,13 +17,13 @@ import torch
 from inference.density import LogDensity
 from inference.nuts import machine
 from inference.nuts.adaptation import Metric
-from inference.nuts.drive import drive
+from inference.nuts.drive import Machine
 from inference.nuts.noise import Noise
 
 
 class Round(NamedTuple):
-    """What blocks are to do: a number of ticks, with transitions that begin at `step` and end at `bound` doublings,
-    until each chain has `limit` of them in the record."""
+    """What blocks are to do: a number of ticks, with transitions that begin at `step` and end at `bound` doublings (of
+    hmc: after so many steps), until each chain has `limit` of them in the record."""
 
     ticks: int
     step: float
@@ -47,8 +47,10 @@ class Block:
 class Blocks:
     """All chains of a fit, with the density in the coordinates of the metric."""
 
-    def __init__(self, density: LogDensity, metric: Metric, num_chains: int, depth: int, seed: int) -> None:
-        self.density, self.metric = density, metric
+    def __init__(
+        self, density: LogDensity, metric: Metric, num_chains: int, depth: int, seed: int, own: Machine
+    ) -> None:
+        self.density, self.metric, self.machine = density, metric, own
         self.chains = machine.new_chains(num_chains, density.size, depth)
         width = num_chains if density.kernel is None else density.kernel.width
         parts = [slice(start, min(start + width, num_chains)) for start in range(0, num_chains, width)]
@@ -82,7 +84,7 @@ class Blocks:
         """The machine's part of a tick."""
         uniform, normal = block.noise.ahead(1)
         record = block.record(task.record)
-        accepted, begun = machine.tick(
+        accepted, begun = self.machine.tick(
             *block.chains, value, gradient, uniform[0], normal, task.step, task.bound, task.limit, *record
         )
         block.noise.ticks += 1
@@ -125,20 +127,21 @@ class Room:
         self.lanes = np.zeros((4, density.size, kernel.width))
         self.value, self.gradient = np.zeros(kernel.width), np.zeros((chains, density.size))
         self.scratch = np.zeros(kernel.scratch_size)
-        arrays = (self.lanes[1], self.value, self.lanes[2], self.scratch)
-        self.addresses = np.array([kernel.address, *(a.ctypes.data for a in arrays), kernel.table_address], np.int64)
+        self.words = [kernel.address, *(a.ctypes.data for a in (self.lanes, self.value, self.scratch))]
+        self.words.append(kernel.table_address)
 
     def run(self, blocks: Blocks, task: Round) -> tuple[float, int]:
         """The block's ticks of a round."""
         noise, (numbers, rows) = self.block.noise, self.block.chains
-        factor = np.ascontiguousarray(np.atleast_2d(blocks.metric.factor))
+        factor = np.ascontiguousarray(blocks.metric.factor)
+        words = np.array([*self.words, factor.ctypes.data, factor.ndim == 2], np.int64)
         record = self.block.record(task.record)
         accepted, completed, left = 0.0, 0, task.ticks
         while left:
             uniform, normal = noise.ahead(left)
-            rate, count, ticks, taken = drive(
-                self.addresses, self.lanes, self.value, self.gradient, factor, numbers, rows,
-                uniform, normal, task.step, task.bound, task.limit, *record,
+            rate, count, ticks, taken = blocks.machine.drive(
+                words, self.lanes, self.value, self.gradient, numbers, rows, uniform, normal,
+                task.step, task.bound, task.limit, *record,
             )  # fmt: skip
             accepted, completed, left = accepted + rate, completed + count, left - ticks
             noise.ticks += ticks

@@ -101,6 +101,23 @@ def turning(left: Line, right: Line, total: Line, before: Line, scale: float) ->
 
 
 @compiled
+def note(
+    numbers: Numbers, rows: Solid, c: int, rate: float, diverging: bool, depth: int,
+    statistics: Annotated[np.ndarray, STATISTICS, 2], drawn: Annotated[np.ndarray, np.float64, 4],
+) -> None:  # fmt: skip
+    """Chain c has completed a transition: its draw so far goes into the record."""
+    s = numbers[c]
+    t = s.done % statistics.shape[1]
+    left = statistics[c, t]
+    left.lp, left.energy, left.acceptance_rate = s.tree_lp, s.tree_energy, rate
+    left.n_steps, left.diverging, left.tree_depth = s.steps, diverging, depth
+    for d in range(rows.shape[2]):
+        drawn[c, t, 0, d] = rows[c, TREE_U, d]
+        drawn[c, t, 1, d] = rows[c, TREE_G, d]
+    s.done += 1
+
+
+@compiled
 def tick(
     numbers: Numbers,
     rows: Solid,
@@ -195,15 +212,8 @@ def tick(
 
             if finished:
                 rate = s.accept / s.steps
-                t = s.done % statistics.shape[1]
-                left = statistics[c, t]
-                left.lp, left.energy, left.acceptance_rate = s.tree_lp, s.tree_energy, rate
-                left.n_steps, left.diverging = s.steps, diverging
-                left.tree_depth = s.depth + (1 if turned or diverging else 0)
-                for d in range(size):
-                    drawn[c, t, 0, d] = row[TREE_U, d]
-                    drawn[c, t, 1, d] = row[TREE_G, d]
-                s.done += 1
+                depth = s.depth + (1 if turned or diverging else 0)
+                note(numbers, rows, c, rate, diverging, depth, statistics, drawn)
                 accepted += rate
 
         if finished:

@@ -25,6 +25,7 @@ STATS: dict[str, type] = {
 
 
 def posterior(
+    backend: str,
     density: LogDensity,
     z: np.ndarray,
     stats: Mapping[str, np.ndarray],
@@ -38,15 +39,15 @@ def posterior(
     }
     draws |= derived(density.program, draws)
     return Posterior(
-        backend="nuts",
+        backend=backend,
         draws={name: value.numpy().reshape(*z.shape[:2], *value.shape[1:]) for name, value in draws.items()},
         dims=density.program.dims,
-        sample_stats={name: stats[name].astype(kind) for name, kind in STATS.items()},
+        sample_stats={name: stats[name].astype(kind) for name, kind in STATS.items() if name in stats},
         dependent=True,
         facts={
             **facts,
             "gradients": density.evaluations,
-            "divergences": int(stats["diverging"].sum()),
+            **({"divergences": int(stats["diverging"].sum())} if "diverging" in stats else {}),
             **density.remarks(draws),
         },
         seconds=seconds,

@@ -71,7 +71,7 @@ def run(settings: Nuts, program: Program, progress: Progress, seed: int) -> Post
             progress,
         )
     facts = {"engine": "pyro", "step_size": [float(value) for value in stats["step_size"][:, -1]]}
-    return posterior(density, points, stats, facts, seconds)
+    return posterior("nuts", density, points, stats, facts, seconds)
 
 
 def sample_chain(

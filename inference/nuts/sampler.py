@@ -11,12 +11,14 @@ from inference.density import LogDensity
 from inference.nuts import machine
 from inference.nuts.adaptation import EARLY, Metric, StepSize, window_ends
 from inference.nuts.blocks import Blocks, Round
+from inference.nuts.drive import MACHINES
 from inference.progress import Progress
-from inference.settings import Nuts
+from inference.settings import Hmc, Metropolis, Nuts
 
 TOLD_EVERY = 0.1  # seconds between two calls of progress
 EARLY_DEPTH = 7  # doublings at most while chains are far out: long trees are wasted there
 SHARE = 1 / 3  # of a window's length that every chain must contribute, unless the others have done twice their part
+MOST_STEPS = 1024  # of a trajectory of hmc
 ENDLESS = np.iinfo(np.int64).max
 CAREFUL, BOLD = 0.8, 0.65  # acceptance rates to choose from
 BETTER = 1.3  # how much more a bold step must give
@@ -30,12 +32,15 @@ WARMING_TICKS, SAMPLING_TICKS = 8, 64  # without a look at what came out
 class Sampler:
     """Chains and what they share: step size, metric, progress."""
 
-    def __init__(self, settings: Nuts, density: LogDensity, z: np.ndarray, seed: int, progress: Progress) -> None:
+    def __init__(
+        self, settings: Nuts | Hmc | Metropolis, density: LogDensity, z: np.ndarray, seed: int, progress: Progress
+    ) -> None:
         """Chains at the starting points `z (chains, D)`."""
         self.settings, self.density, self.progress = settings, density, progress
         self.metric = Metric(density.size, settings.metric == "dense")
-        self.depth = settings.max_tree_depth
-        self.blocks = Blocks(density, self.metric, settings.num_chains, self.depth, seed)
+        self.depth = settings.max_tree_depth if isinstance(settings, Nuts) else 0
+        self.name = type(settings).__name__.lower()
+        self.blocks = Blocks(density, self.metric, settings.num_chains, self.depth, seed, MACHINES[self.name])
         self.chains = self.blocks.chains
         self.began = self.told = time.perf_counter()
         self.passed = self.moved = 0  # transitions of warm-up so far, chains that were brought home
@@ -50,11 +55,25 @@ class Sampler:
         self.metric.learn(u, g)
         self.blocks.place(z)
 
+    def bound(self, step: float, early: bool = False) -> int:
+        """Where a transition ends: after so many doublings of its tree, or so many steps."""
+        match self.settings:
+            case Nuts():
+                return min(EARLY_DEPTH, self.depth) if early else self.depth
+            case Hmc():
+                steps = round(min(self.settings.trajectory_length / step, MOST_STEPS))
+                return max(1, min(steps, 2**EARLY_DEPTH) if early else steps)
+            case Metropolis():
+                return 1
+
     def first_step(self) -> float:
-        """A step size that most chains' first leapfrog step accepts: halved from 1 until it does."""
+        """A step size that most chains' first leapfrog step accepts: halved from 1 until it does. Of Metropolis the one
+        that is best for many normal coordinates (Roberts, Gelman & Gilks 1997)."""
+        if isinstance(self.settings, Metropolis):
+            return 2.38 / self.density.size**0.5
         step = 1.0
         while step > 1e-10:
-            self.blocks.begin(step, self.depth)
+            self.blocks.begin(step, self.bound(step))
             numbers, rows = self.chains
             value, gradient = self.blocks.evaluate(rows[:, machine.U])
             momentum = rows[:, machine.R] + 0.5 * step * numbers["side"][:, None] * gradient
@@ -74,8 +93,7 @@ class Sampler:
         *learning, last = [(end - begun, end) for begun, end in itertools.pairwise([0, *ends])]
         for length, end in learning:
             early = end <= EARLY * self.settings.num_warmup
-            bound = min(EARLY_DEPTH, self.depth) if early else self.depth
-            record = self.window(step, length, bound, ENDLESS)
+            record = self.window(step, length, ENDLESS, early)
             agreed = not early and self.agreed(record)
             self.bring_home(record)
             self.relearn(*self.later_half(record))
@@ -87,7 +105,7 @@ class Sampler:
         # time is biased towards the starts of long trees
         if target == "auto" and length > 1:
             return self.race(step, length)
-        self.window(step, length, self.depth, length)
+        self.window(step, length, length)
         return step.settled
 
     def race(self, step: StepSize, length: int) -> float:
@@ -96,22 +114,23 @@ class Sampler:
         Near a normal distribution a longer step often completes a trajectory with half as many steps, and the draws
         are as good; the chains try both. Not where a transition diverges: there short steps are needed.
         """
-        first = self.window(step, (length + 1) // 2, self.depth, (length + 1) // 2)
+        first = self.window(step, (length + 1) // 2, (length + 1) // 2)
         usual, score = step.settled, worth(first)
         if score == 0:
-            self.window(step, length // 2, self.depth, length // 2)
+            self.window(step, length // 2, length // 2)
             return step.settled
         bold = StepSize(usual, BOLD)
-        second = self.window(bold, length // 2, self.depth, length // 2)
+        second = self.window(bold, length // 2, length // 2)
         return bold.settled if worth(second) > BETTER * score else usual
 
-    def window(self, step: StepSize, length: int, bound: int, limit: int) -> machine.Record:
+    def window(self, step: StepSize, length: int, limit: int, early: bool = False) -> machine.Record:
         """`length` transitions of every chain, about: fast ones run ahead unless there is a limit."""
         chains = self.settings.num_chains
         record = machine.new_record(chains, 2 * length, self.density.size)
-        self.blocks.begin(step.trial, bound)
+        self.blocks.begin(step.trial, self.bound(step.trial, early))
         accepted, completed, total = 0.0, 0, 0
         while not self.full(total, length):
+            bound = self.bound(step.trial, early)
             rate, count = self.blocks.advance(Round(WARMING_TICKS, step.trial, bound, limit, record))
             accepted, completed, total = accepted + rate, completed + count, total + count
             if completed >= chains / 2:
@@ -168,10 +187,11 @@ class Sampler:
         """`num_samples` draws of every chain."""
         chains, limit = self.settings.num_chains, self.settings.num_samples
         record = machine.new_record(chains, limit, self.density.size)
-        self.blocks.begin(step, self.depth)
+        bound = self.bound(step)
+        self.blocks.begin(step, bound)
         done, note = 0, ""
         while done < chains * limit:
-            done += self.blocks.advance(Round(SAMPLING_TICKS, step, self.depth, limit, record))[1]
+            done += self.blocks.advance(Round(SAMPLING_TICKS, step, bound, limit, record))[1]
             if self.due(done == chains * limit):
                 note = f"{int(record.statistics['diverging'].sum())} divergences"
             self.tell(self.settings.num_warmup * chains + done, note)
@@ -186,7 +206,7 @@ class Sampler:
         if self.due(done == total):
             self.told = time.perf_counter()
             rate = self.density.evaluations / (self.told - self.began)
-            task = f"nuts, {self.settings.num_chains} chains"
+            task = f"{self.name}, {self.settings.num_chains} chains"
             self.progress(task, done, total, f"{note}, {rate:,.0f} gradients/s")
 
 

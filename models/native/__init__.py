@@ -24,10 +24,11 @@ class Compiled:
     """A function of the part of Python that `native.translate` knows, compiled at its first call.
 
     A call leaves Python's lock to other threads. `python` is the function as it was written, which gives the same.
+    instead: what its global names stand for, where that is not what they stand for in Python.
     """
 
-    def __init__(self, python: Callable[..., Any]) -> None:
-        self.python = python
+    def __init__(self, python: Callable[..., Any], **instead: Any) -> None:
+        self.python, self.instead = python, instead
         self.__doc__ = python.__doc__
 
     @cached_property
@@ -39,7 +40,7 @@ class Compiled:
     def code(self) -> tuple[Callable[..., None], list[Any], Any]:
         """The code as a C function, the C types of its results, and the engine that it lives in."""
         module = ir.Module()
-        translated = Translator(module, self.python, {})
+        translated = Translator(module, self.python, {}, self.instead)
         engine = build(str(module), vectorise=True)
         kinds: list[Any] = []
         for kind, array in zip(signature(self.python)[0].values(), self.arrays, strict=True):

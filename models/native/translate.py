@@ -17,7 +17,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 
 from llvmlite import ir
@@ -29,8 +29,10 @@ from models.native.values import BYTE, INT, KINDS, STORED, Array, Record, array_
 class Translator(Expressions):
     """Writes one function into a module; functions that it calls are written where they are first met."""
 
-    def __init__(self, module: ir.Module, python: Callable[..., Any], written: dict[Any, Any]) -> None:
-        self.module, self.names, self.written = module, python.__globals__, written
+    def __init__(
+        self, module: ir.Module, python: Callable[..., Any], written: dict[Any, Any], instead: Mapping[str, Any]
+    ) -> None:
+        self.module, self.names, self.written = module, {**python.__globals__, **instead}, written
         parameters, self.results = signature(python)
         kinds: list[ir.Type] = []
         for kind in parameters.values():
@@ -61,7 +63,7 @@ class Translator(Expressions):
     def callee(self, python: Callable[..., Any]) -> tuple[ir.Function, list[type]]:
         python = getattr(python, "python", python)
         if python not in self.written:
-            Translator(self.module, python, self.written)
+            Translator(self.module, python, self.written, {})
             self.written[python][0].linkage = "internal"
         return self.written[python]
 
