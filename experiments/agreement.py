@@ -13,7 +13,7 @@ Summaries = Mapping[str, Mapping[str, Mapping[str, float | None]]]
 CLOSE, NEAR = 0.1, 0.3  # posterior standard deviations between two means
 SPREAD = 0.15  # relative difference of two standard deviations that is worth a word
 MONTE_CARLO = 4.0  # combined standard errors that chance explains
-TRUST = ("exact", "nuts", "hmc", "metropolis", "svi")
+TRUST = ("exact", "nuts", "hmc", "metropolis", "importance", "svi")
 
 
 def compare(summaries: Summaries) -> dict[str, Agreement]:

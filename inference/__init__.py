@@ -6,7 +6,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from inference.progress import Progress, silent
-from inference.settings import BACKENDS, Backend, Exact, Hmc, Metropolis, Nuts, Svi
+from inference.settings import BACKENDS, Backend, Exact, Hmc, Importance, Metropolis, Nuts, Svi
 
 if TYPE_CHECKING:
     from inference.posterior import Posterior
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # Pyro imports tqdm's notebook bars, which complain where ipywidgets is missing; no bar of theirs is ever shown here.
 warnings.filterwarnings("ignore", message="IProgress not found")
 
-__all__ = ["BACKENDS", "Backend", "Exact", "Hmc", "Metropolis", "Nuts", "Svi", "fit"]
+__all__ = ["BACKENDS", "Backend", "Exact", "Hmc", "Importance", "Metropolis", "Nuts", "Svi", "fit"]
 
 
 def fit(

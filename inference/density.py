@@ -17,6 +17,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, fx
 from torch.distributions import Transform, biject_to
@@ -185,12 +186,13 @@ class LogDensity:
         return torch.cat(parts, dim=-1)
 
     def start(self, generator: torch.Generator, tries: int = 100) -> Tensor:
-        """A starting point `(D,)`, uniform on (-2, 2) as in Stan, where density and gradient are finite.
+        """A starting point `(D,)` where density and gradient are finite: uniform on (-2, 2) as in Stan, but for sites
+        whose start the model gives.
 
         InputError names site, row and value of the first term that is not finite, where no try succeeds.
         """
         for _ in range(tries):
-            z = torch.rand(self.size, generator=generator) * 4 - 2
+            z = self._moved(torch.rand(self.size, generator=generator) * 4 - 2, generator)
             value, gradient = self.one(z)
             if bool(torch.isfinite(value)) and bool(torch.isfinite(gradient).all()):
                 return z
@@ -200,6 +202,18 @@ class LogDensity:
             fault,
             "check priors, data and the program at that value",
         )
+
+    def _moved(self, z: Tensor, generator: torch.Generator) -> Tensor:
+        """`z (D,)` with the sites whose start the model gives at that start."""
+        if self.program.starts is None:
+            return z
+        rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
+        values = self.program.starts(rng)
+        for block in self.blocks:
+            if block.site.name in values:
+                value = torch.as_tensor(np.asarray(values[block.site.name], dtype=float))
+                z[block.part] = block.transform.inv(value).reshape(-1)
+        return z
 
     def _value(self, z: Tensor, data: list[Tensor]) -> Tensor:
         named = dict(zip(self._names, data, strict=True))
@@ -221,6 +235,8 @@ class LogDensity:
         with torch.enable_grad():
             z = z.detach().requires_grad_()
             value = self._value(z, list(data))
+            if not value.requires_grad:  # nothing of it depends on z
+                return value, torch.zeros_like(z)
             (gradient,) = torch.autograd.grad(value, z)
         return value.detach(), gradient
 

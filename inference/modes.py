@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -11,9 +12,12 @@ import torch
 from torch import Tensor
 
 from inference.density import LogDensity
+from inference.nuts.approach import approach
 
 MOST_DIMENSIONS = 1000  # beyond this the Hessian costs more than it helps
+STARTS = 4  # to take the highest mode of
 ATTEMPTS = 5
+STEEP = 1e6  # a slope in units of which a climb would end far from the mode
 ABNORMAL = 2  # SciPy's status of a line search that found no better point
 BORDER = 40.0  # |z| of a logit or logarithm that has left for a border of the support
 
@@ -39,6 +43,9 @@ def find_mode(density: LogDensity, start: Tensor, known: Sequence[Mode] = (), ne
     """Climb from `start (D,)` to a mode; one that is `known` already is not polished again."""
     trace: list[float] = []
     z, slope = start, density.one(start)[1]
+    if float(slope.abs().max()) > STEEP:
+        z = torch.as_tensor(approach(start.numpy()[None], partial(evaluated, density))[0])
+        slope = density.one(z)[1]
     # a first step of length 1, whatever the slope: where every coordinate has bounds, L-BFGS-B would go right to them
     scale = max(1.0, float(torch.linalg.vector_norm(slope)))
     bounded = np.array(mapped(density))
@@ -71,6 +78,19 @@ def find_mode(density: LogDensity, start: Tensor, known: Sequence[Mode] = (), ne
         trace.append(value.item())
     size = float(gradient.abs().max())
     return Mode(z, value.item(), trace, covariance, size < 1e-4 * max(1.0, abs(value.item())) ** 0.5, escaped)
+
+
+def best_mode(density: LogDensity, generator: torch.Generator) -> Mode | None:
+    """The highest of the modes that a few random starts lead to, with curvature; None where there is none."""
+    found = [find_mode(density, density.start(generator)) for _ in range(STARTS)]
+    modes = [mode for mode in found if mode.covariance is not None and mode.escaped is None]
+    return max(modes, key=lambda mode: mode.value, default=None)
+
+
+def evaluated(density: LogDensity, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Density and gradient of one row, as `approach` asks for them."""
+    value, gradient = density.one(torch.as_tensor(z[0]))
+    return value.numpy()[None], gradient.numpy()[None]
 
 
 def climb(
@@ -107,11 +127,14 @@ def reached(mode: Mode, z: Tensor) -> bool:
 
 
 def mapped(density: LogDensity) -> list[bool]:
-    """For every coordinate, whether a transform (not the identity) lies between it and its site."""
+    """For every coordinate, whether a transform (not the identity) lies between it and its element: of an ordered
+    vector the first one is a real number like any other."""
     flags: list[bool] = []
     for block in density.blocks:
-        identity = bool(torch.equal(block.transform(torch.full(block.shape, 0.7)), torch.full(block.shape, 0.7)))
-        flags += [not identity] * (block.part.stop - block.part.start)
+        free = torch.full(block.shape, 0.7)
+        value = block.transform(free)
+        same = value == free if value.shape == free.shape else torch.zeros(block.shape, dtype=torch.bool)
+        flags += (~same).flatten().tolist()
     return flags
 
 

@@ -7,8 +7,10 @@ without a batching rule, a path that depends on values) is run row by row, with 
 
 from __future__ import annotations
 
+import importlib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from models.base import Data
 from models.errors import InputError, did_you_mean
 
 Rows = dict[str, Tensor]
+WITH_NORMALS = ("normal", "multivariate_normal", "lowrank_multivariate_normal", "studentT")
 MOST_VALUES = 20_000_000  # numbers kept of one predictive quantity, 160 MB in float64
 CHUNK_VALUES = 2_000_000  # numbers in flight at once
 
@@ -33,12 +36,28 @@ def over_rows(run: Callable[[Rows], Rows], draws: Mapping[str, Tensor], values_p
     chunk = max(1, min(rows, CHUNK_VALUES // max(1, values_per_row)))
     with torch.no_grad():
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), normals_in_batches():
                 warnings.simplefilter("ignore")  # a slow batching rule, a resized output: no concern of the user's
                 return torch.vmap(run, randomness="different", chunk_size=chunk)(dict(draws))
         except (RuntimeError, ValueError):
             results = [run({name: value[row] for name, value in draws.items()}) for row in range(rows)]
             return {name: torch.stack([result[name] for result in results]) for name in results[0]}
+
+
+@contextmanager
+def normals_in_batches() -> Iterator[None]:
+    """PyTorch draws standard normals in place, which `vmap` refuses; here it makes new ones."""
+    modules = [importlib.import_module(f"torch.distributions.{name}") for name in WITH_NORMALS]
+    before = [vars(module)["_standard_normal"] for module in modules]
+    try:
+        for module in modules:
+            vars(module)["_standard_normal"] = lambda shape, dtype, device: torch.randn(
+                shape, dtype=dtype, device=device
+            )
+        yield
+    finally:
+        for module, own in zip(modules, before, strict=True):
+            vars(module)["_standard_normal"] = own
 
 
 def derived(program: Program, draws: Mapping[str, Tensor]) -> Rows:

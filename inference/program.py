@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +35,7 @@ from inference.statements import (
     same_support,
     sites_of,
 )
-from models.base import Data, Dims, Model
+from models.base import Data, Dims, Model, Starting
 from models.errors import InputError, did_you_mean
 
 
@@ -59,6 +59,7 @@ class Program:
     depth: how many axes plates and batches use at most.
     parameters: names of `pyro.param` statements, which stay at their first value.
     loops: plates that the program runs through one by one, with their indices as plain numbers, which tracing needs.
+    starts: where the model says to start, values of some latent sites; None where it says nothing.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Program:
     depth: int = 0
     parameters: tuple[str, ...] = ()
     loops: Mapping[str, list[int]] = field(default_factory=dict)
+    starts: Callable[[np.random.Generator], Mapping[str, np.ndarray]] | None = None
 
     @cached_property
     def dims(self) -> Dims:
@@ -196,6 +198,7 @@ def read(model: Model | Callable[..., Any], data: Data) -> Program:
         depth=max(len(node["fn"].batch_shape) for node in first.values() if not is_plate(node)),
         parameters=tuple(traces[0].param_nodes),
         loops={key: first[key]["value"].tolist() for key in loops},
+        starts=partial(model.starts, data) if isinstance(model, Starting) else None,
     )
     check_density(program, {site.name: first[site.name]["value"].detach() for site in (*latent, *discrete)})
     return program
@@ -273,7 +276,9 @@ def refuse_discrete(backend: str, program: Program) -> None:
         if site.support.is_discrete:
             rule = f"site `{site.name}` ({site.distribution}) is discrete"
             if backend == "exact":
-                raise InputError(where, rule, "sum it out in the program, for instance with MixtureSameFamily")
+                summed = site in program.discrete and any(not other.support.is_discrete for other in program.latent)
+                remedy = "sum it out in the program, for instance with MixtureSameFamily"
+                raise InputError(where, rule, "use `nuts` or `svi`, which sum it out" if summed else remedy)
             raise InputError(
                 where,
                 f"{rule} and its values cannot be listed",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from inference import exact, nuts, svi
+from inference import exact, importance, nuts, svi
 from inference.posterior import Posterior
 from inference.program import faults_of, read
 from inference.progress import Progress
-from inference.settings import BACKENDS, Backend, Exact, Hmc, Metropolis, Nuts, Svi
+from inference.settings import BACKENDS, Backend, Exact, Hmc, Importance, Metropolis, Nuts, Svi
 from inference.streams import stream, workspace
 from models.base import Data, Model
 from models.errors import InputError, did_you_mean
@@ -30,6 +30,8 @@ def run_backend(
                 posterior = exact.run(backend, program, progress)
             case Svi():
                 posterior = svi.run(backend, program, progress, seed=stream(seed, name))
+            case Importance():
+                posterior = importance.run(backend, program, progress, seed=stream(seed, name))
             case Nuts() | Hmc() | Metropolis():
                 posterior = nuts.run(backend, program, progress, seed=stream(seed, name))
     return replace(posterior, coords=fitting_coords(posterior, data))

@@ -121,6 +121,25 @@ class Metropolis:
     device: Device = "cpu"
 
 
-Backend = Exact | Svi | Nuts | Hmc | Metropolis
+@dataclass(frozen=True, config=SETTINGS)
+class Importance:
+    """Importance sampling: draws of a proposal, weighted and resampled; as many as the weights are worth.
 
-BACKENDS: dict[str, type[Backend]] = {"exact": Exact, "svi": Svi, "nuts": Nuts, "hmc": Hmc, "metropolis": Metropolis}
+    proposal: laplace is a multivariate t at the mode, prior the prior.
+    """
+
+    proposal: Annotated[Literal["laplace", "prior"], Field(description="where draws come from")] = "laplace"
+    num_proposals: Annotated[int, Field(ge=100, description="draws of the proposal")] = 4000
+    num_samples: Annotated[int, Field(ge=4, description="draws to hand on, at most")] = 2000
+
+
+Backend = Exact | Svi | Nuts | Hmc | Metropolis | Importance
+
+BACKENDS: dict[str, type[Backend]] = {
+    "exact": Exact,
+    "svi": Svi,
+    "nuts": Nuts,
+    "hmc": Hmc,
+    "metropolis": Metropolis,
+    "importance": Importance,
+}

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -43,20 +43,83 @@ class Model(Protocol):
     def __call__(self, *args: Any, **inputs: Any) -> Any: ...
 
 
+@runtime_checkable
+class Starting(Protocol):
+    """A model that knows where to start: one whose density has modes in which chains that start anywhere stay."""
+
+    def starts(self, data: Data, rng: np.random.Generator) -> Mapping[str, np.ndarray]:
+        """One start: values of some latent sites, in their supports; all other sites start at random."""
+        ...
+
+
+class Quantities(NamedTuple):
+    """Functions of the draws by name, each `(chain, draw, *shape)`, with the names of their axes and labels along them.
+
+    Every number is finite, and no name is a site's. A single number needs no dims. An axis without labels counts from
+    0; one that the data label needs no labels again.
+    """
+
+    draws: Mapping[str, np.ndarray] = {}
+    dims: Dims = {}
+    coords: Mapping[str, Sequence[Any]] = {}
+
+
 class Family(Model, Protocol):
-    """A model of the zoo: it also declares the columns it takes and its outcomes, and turns a table into data.
+    """A model of the zoo: it also declares the columns it takes and its outcomes, turns a table into data, and makes
+    predictions for rows of another.
 
     outcomes: the sites that data are observed at.
+    exchangeable: the axis whose labels are arbitrary (`component`, `state`), None where there is none. Draws of all
+    sites that have it are brought to one labelling before anything is said of them.
     """
 
     columns: ClassVar[tuple[Column, ...]]
     outcomes: ClassVar[tuple[str, ...]]
+    exchangeable: ClassVar[str | None]
 
     def data(self, table: Table, *, observed: bool = True) -> Data:
         """Check the table's columns and name them as the program's inputs and observed sites.
 
         observed=False leaves the outcome out: for a prior draw, or for rows to predict.
         """
+        ...
+
+    def quantities(self, draws: Mapping[str, np.ndarray], data: Data) -> Quantities:
+        """What a reader asks of the parameters beside themselves: contrasts, effects, sizes; a line each in every
+        table. Where labels are arbitrary, quantities do not depend on them.
+
+        draws: every site's draws `(chain, draw, *shape)`, their labels aligned. data: what they were fitted to.
+        """
+        ...
+
+    def predict(
+        self, draws: Mapping[str, np.ndarray], fitted: Table, table: Table, mass: float = 0.9
+    ) -> dict[str, np.ndarray]:
+        """What the draws say of every row of `table`: columns of numbers or labels `(rows,)` by their name in a CSV
+        file, `mean`, `lower`, `upper`, `P(class=ham)`, `state`.
+
+        draws: `(chain, draw, *shape)` by site. fitted: the table that they were fitted to, from which levels, scales
+        and the columns of formulas come; its outcome may be absent. table: new rows; their outcome may be absent.
+        mass: what the intervals hold, between 0 and 1. InputError names the column and row that cannot be predicted.
+        """
+        ...
+
+
+@runtime_checkable
+class ExactQuantities(Protocol):
+    """A family whose quantities have known distributions where the posterior has a closed form."""
+
+    def exact_quantities(self, marginals: Mapping[str, Any], data: Data) -> Mapping[str, Any]:
+        """Marginals (with mean, std, ppf and pdf) of some quantities by name, from those of the sites."""
+        ...
+
+
+@runtime_checkable
+class Remarking(Protocol):
+    """A family that sees what a reader must be told beside the numbers."""
+
+    def remarks(self, draws: Mapping[str, np.ndarray], data: Data) -> Sequence[str]:
+        """Sentences about this fit: what a sign means, what the data cannot tell; empty where there is nothing."""
         ...
 
 

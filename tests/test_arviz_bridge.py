@@ -287,6 +287,37 @@ def test_a_weight_of_zero_is_a_weight():
     assert bridge.k_hat(weights) == bridge.k_hat(np.where(np.isinf(weights), -500.0, weights))
 
 
+# --- smoothed importance weights
+
+
+@pytest.mark.parametrize(("draws", "efficiency"), [(500, 1.0), (2000, 0.5), (1000, 1.4), (100, 1.0)])
+def test_smoothed_weights_are_the_largest_ones_by_quantiles_of_the_tail(draws, efficiency):
+    ratios = np.random.default_rng(draws).normal(0, 1.5, (5, draws))
+    weights, shapes = bridge.psis(ratios, efficiency)
+    np.testing.assert_allclose(np.exp(weights).sum(axis=1), 1, rtol=1e-12)
+    size = int(min(draws / 5, 3 * np.sqrt(draws / efficiency)))
+    for row, log_weights, shape in zip(ratios, weights, shapes, strict=True):
+        order = np.argsort(row)
+        plain, smooth = row[order] - row.max(), log_weights[order]
+        below = slice(None, draws - size)
+        np.testing.assert_allclose(np.diff(smooth[below]), np.diff(plain[below]), atol=1e-9)  # only the tail is changed
+        assert (np.diff(smooth) >= -1e-12).all() and smooth[-1] - smooth[0] <= plain[-1] - plain[0] + 1e-9
+        if efficiency == 1:
+            assert shape == pytest.approx(bridge.k_hat(row), rel=1e-9)
+
+
+def test_a_row_without_a_tail_keeps_its_weights(caplog):
+    heavy = np.append(np.zeros(99), 900.0)
+    ratios = np.stack([np.full(100, -3.25), heavy, NORMAL[:100]])
+    weights, shapes = bridge.psis(ratios)
+    assert list(np.isfinite(shapes)) == [True, False, True] and shapes[0] == 0 and shapes[1] == np.inf
+    np.testing.assert_allclose(np.exp(weights[0]), 0.01)
+    np.testing.assert_allclose(weights[1, -1], 0, atol=1e-12)
+    few_weights, few_shapes = bridge.psis(NORMAL[:20].reshape(1, 20))
+    assert np.isinf(few_shapes).all() and np.exp(few_weights).sum() == pytest.approx(1)
+    assert caplog.text == ""
+
+
 # --- the other line, and no tensors
 
 

@@ -232,3 +232,22 @@ def test_inverse_of_a_positive_definite_matrix() -> None:
     found = inverse(matrix)
     assert found is not None
     torch.testing.assert_close(found @ matrix, torch.eye(2))
+
+
+def test_a_start_where_the_density_is_steep_beyond_measure_does_not_stop_the_climb() -> None:
+    """Counts on a raw covariate up to 50: from (2, 2) the slope is e^102, at the mode it is 0."""
+    x = np.linspace(0, 50, 40)
+    y = np.random.default_rng(2).poisson(np.exp(0.5 + 0.04 * x)).astype(float)
+
+    def counts(x: Tensor) -> None:
+        b = pyro.sample("b", dist.Normal(torch.zeros(2), 10.0).to_event(1))
+        pyro.sample("y", dist.Poisson((b[0] + b[1] * x).exp()).to_event(1))
+
+    density = LogDensity(read(counts, Data({"x": x}, {"y": y})))
+    mode = find_mode(density, torch.tensor([2.0, 2.0]))
+    design, b = np.column_stack([np.ones(40), x]), np.array([0.5, 0.04])
+    for _ in range(50):
+        mean = np.exp(design @ b)
+        b = b + np.linalg.solve(design.T @ (design * mean[:, None]) + np.eye(2) / 100, design.T @ (y - mean) - b / 100)
+    assert mode.converged
+    np.testing.assert_allclose(mode.z, b, rtol=1e-9)

@@ -363,3 +363,25 @@ def test_labels_can_be_fixed_as_truth() -> None:
 def test_parameters_leave_no_trace_in_what_is_drawn() -> None:
     found = prior(read(labelled, Data({"num_rows": 2})), 50)
     assert not any(value.requires_grad for value in found.values()) and set(found) == {"z", "centre", "y"}
+
+
+def test_normal_outcomes_are_drawn_in_one_batch():
+    """PyTorch's own standard normals would make the program run once for every draw."""
+    runs = []
+
+    def noisy() -> None:
+        runs.append(1)
+        x = pyro.sample("x", dist.Normal(torch.tensor(0.0), 1.0))
+        pyro.sample("y", dist.Normal(x, 2.0).expand((3,)).to_event(1))
+
+    with workspace(1):
+        program = read(noisy, Data(observed={"y": np.zeros(3)}))
+        runs.clear()
+        rows = predictive(program, {"x": torch.full((4000,), 5.0)})["y"]
+    assert len(runs) <= 2
+    assert rows.shape == (4000, 3)
+    assert abs(float(rows.mean()) - 5.0) < 4 * 2 / 12000**0.5
+    assert abs(float(rows.std()) - 2.0) < 4 * 2 / 24000**0.5
+    # a draw's elements, and the draws, are independent
+    assert abs(float(torch.corrcoef(rows.T)[0, 1])) < 4 / 4000**0.5
+    assert abs(float(torch.corrcoef(torch.stack([rows[:-1, 0], rows[1:, 0]]))[0, 1])) < 4 / 4000**0.5

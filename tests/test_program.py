@@ -387,6 +387,9 @@ LABELLED = {
 }
 
 
+IN_THE_PROGRAM = "sum it out in the program, for instance with MixtureSameFamily"
+
+
 @pytest.mark.parametrize(("prior", "listed"), LABELLED.values(), ids=LABELLED)
 def test_discrete_sites_are_served_where_their_values_can_be_listed(
     prior: Callable[[], dist.Distribution], listed: bool
@@ -402,7 +405,7 @@ def test_discrete_sites_are_served_where_their_values_can_be_listed(
     name = distribution_name(prior())
     assert str(refused.value) == (
         f"`exact` cannot fit program: site `k` ({name}) is discrete; "
-        "sum it out in the program, for instance with MixtureSameFamily"
+        + ("use `nuts` or `svi`, which sum it out" if listed else IN_THE_PROGRAM)
     )
     if listed:
         refuse_discrete("nuts", found)

@@ -32,6 +32,14 @@ def terms(node: Node) -> list[Term]:
     inner = node.extra.get("expands", node)
     if inner.kind == "constant":
         return [Term(1.0, (inner.value,))]
+    # an inner node is met once for every way to it, and there are 2^depth of them
+    if "terms" not in inner.extra:
+        inner.extra["terms"] = terms_of(inner)
+    return inner.extra["terms"]
+
+
+def terms_of(inner: Node) -> list[Term]:
+    """The same, of a node that is neither a literal nor a constant."""
     if inner.kind == "point" and inner.work in ("add", "sub", "neg", "mul", "div"):
         left, right = terms(inner.of[0]), terms(inner.of[-1])
         match inner.work:

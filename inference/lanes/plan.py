@@ -28,7 +28,8 @@ class Step:
 
     domain: the shape over which it is computed (of a reduction: its argument's). row_axis: the domain's axis that the
     loop runs over, None for a node without a long axis. unrolled: the other axes that are written out.
-    whole: the node is complete only when the loop is (a sum over rows).
+    whole: the node is complete only when the loop is (a sum over rows). looped: it is computed inside loops over other
+    axes, its own or those of a step that needs it.
     """
 
     def __init__(self, node: Node) -> None:
@@ -49,7 +50,7 @@ class Step:
                 self.unrolled.append(axis)
         self.whole = node.kind in ("scatter", "operation") or (node.kind == "reduce" and self.row_axis in node.work[1])
         self.level = 0
-        self.stored = False
+        self.stored = self.looped = False
         self.needs: list[tuple[Step, Place, bool]] = []  # the last one: at the same row
         self.users: list[tuple[Step, bool]] = []
 
@@ -123,17 +124,18 @@ def leaves(node: Node, place: Place) -> Iterator[tuple[Node, Place]]:
             yield node, place
 
 
-def dynamic(index: Index) -> bool:
-    """Whether an index is known only when the code runs."""
+def dynamic(index: Index, looped: bool) -> bool:
+    """Whether an index is known only when the code runs; looped: axes that the step writes out may be loops of another
+    step, which computes it in their midst."""
     match index:
         case int():
             return False
         case Loop():
-            return index.number >= 0
+            return index.number >= 0 or looped
         case Affine() | Divided() | Clamped():
-            return dynamic(index.of)
+            return dynamic(index.of, looped)
         case Total():
-            return dynamic(index.first) or dynamic(index.second)
+            return dynamic(index.first, looped) or dynamic(index.second, looped)
         case Looked():
             return True
 
@@ -190,14 +192,15 @@ def plan(sinks: list[Node]) -> Plan:
         movable = step.rows > 1 and not step.whole and step.node.kind not in ("scan", "sink")
         if movable and step.users and all(same for _, same in step.users):
             step.level = min(user.level for user, _ in step.users)
+        step.looped = bool(step.real) or any(user.looped for user, same in step.users if same)
     for step in made.order:
         for other, place, same in step.needs:
             if other.rows > 1 and not other.whole:
                 other.stored |= not (same and other.level == step.level)
                 if other.node.kind == "scan":  # its turn leaves one register for each written-out index
-                    other.stored |= any(dynamic(i) for a, i in enumerate(place) if a != other.row_dim)
+                    other.stored |= any(dynamic(i, step.looped) for a, i in enumerate(place) if a != other.row_dim)
             else:
-                other.stored |= any(dynamic(index) for index in place) or step.node.kind == "operation"
+                other.stored |= any(dynamic(index, step.looped) for index in place) or step.node.kind == "operation"
     return made
 
 

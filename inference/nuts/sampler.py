@@ -136,7 +136,8 @@ class Sampler:
             if completed >= chains / 2:
                 step.update(accepted / completed)
                 accepted, completed = 0.0, 0
-            self.tell(self.passed * chains + min(total, length * chains), "warm-up")
+            most = (self.settings.num_warmup + self.settings.num_samples) * chains
+            self.tell(self.passed * chains + min(total, length * chains), "warm-up", most)
         self.passed += length
         return record
 
@@ -194,15 +195,14 @@ class Sampler:
             done += self.blocks.advance(Round(SAMPLING_TICKS, step, bound, limit, record))[1]
             if self.due(done == chains * limit):
                 note = f"{int(record.statistics['diverging'].sum())} divergences"
-            self.tell(self.settings.num_warmup * chains + done, note)
+            self.tell(self.passed * chains + done, note, (self.passed + limit) * chains)
         return record
 
     def due(self, last: bool) -> bool:
         return last or time.perf_counter() - self.told > TOLD_EVERY
 
-    def tell(self, done: int, note: str) -> None:
-        """Progress, a few times a second."""
-        total = (self.settings.num_warmup + self.settings.num_samples) * self.settings.num_chains
+    def tell(self, done: int, note: str, total: int) -> None:
+        """Progress, a few times a second; warm-up that ends early makes the total smaller."""
         if self.due(done == total):
             self.told = time.perf_counter()
             rate = self.density.evaluations / (self.told - self.began)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from inference import svi
 from inference.density import LogDensity
-from inference.modes import find_mode
+from inference.modes import best_mode
 from inference.nuts.approach import approach
 from inference.progress import silent
 from inference.settings import Svi
@@ -24,7 +24,7 @@ Init = Literal["uniform", "svi", "laplace"]
 
 MOST_POINTS = 16
 WIDER = 1.5  # draws of an approximation are spread by this: starts must be further apart than the posterior's draws
-MODES, TRIES = 4, 100
+TRIES = 100
 
 
 def starting_points(init: Init, num_chains: int, density: LogDensity, seed: int) -> np.ndarray:
@@ -51,13 +51,11 @@ def uniform(density: LogDensity, count: int, generator: torch.Generator) -> Tens
 
 def laplace(density: LogDensity, count: int, generator: torch.Generator) -> Tensor:
     """Draws of the normal at the best of a few modes."""
-    found = [find_mode(density, start) for start in uniform(density, MODES, generator)]
-    modes = [mode for mode in found if mode.covariance is not None and mode.escaped is None]
-    if not modes:
+    best = best_mode(density, generator)
+    if best is None:
         raise InputError(
             "init", f"{density.program.name} has no mode with curvature to start from", "use `uniform` or `svi`"
         )
-    best = max(modes, key=lambda mode: mode.value)
     assert best.covariance is not None
     noise = torch.randn(TRIES + count, density.size, generator=generator)
     return finite(density, best.z + WIDER * noise @ torch.linalg.cholesky(best.covariance).T, count)

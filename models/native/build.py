@@ -7,6 +7,8 @@ from typing import Any
 
 from llvmlite import binding as llvm
 
+LONG = 10_000  # lines
+
 
 @cache
 def features() -> Any:
@@ -23,9 +25,11 @@ def build(text: str, *, vectorise: bool) -> Any:
     """
     flags = features().flatten()
     module = llvm.parse_assembly(text)
+    # of long code, whose writing takes seconds, only the passes over the module are thorough
+    effort = 1 if text.count("\n") > LONG else 2
     # one for each engine, which takes it over
     machine = llvm.Target.from_default_triple().create_target_machine(
-        opt=2, cpu=llvm.get_host_cpu_name(), features=flags
+        opt=effort, cpu=llvm.get_host_cpu_name(), features=flags
     )
     options = llvm.create_pipeline_tuning_options(speed_level=2)
     options.loop_vectorization = options.slp_vectorization = vectorise

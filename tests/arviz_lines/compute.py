@@ -58,6 +58,10 @@ def numbers() -> dict[str, Any]:
     energy = chains(4, 300)
     found["e_bfmi"] = arviz_bridge.e_bfmi(energy).tolist()
     found["k_hat"] = [arviz_bridge.k_hat(2 * chains(1, size)[0]) for size in (20, 100, 225, 226, 1000, 2000, 10_000)]
+    ratios = 1.5 * chains(8, 1000)
+    for efficiency in (0.4, 1.0, 1.3):
+        weights, shapes = arviz_bridge.psis(ratios, efficiency)
+        found[f"psis, {efficiency}"] = {"shapes": shapes.tolist(), "weights": weights[:, ::97].tolist()}
     posterior = Posterior("nuts", {"theta": chains(4, 250, (3,))}, DIMS, COORDS, dependent=True)
     found["summary"] = posterior.summary()
     return found
