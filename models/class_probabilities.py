@@ -68,6 +68,14 @@ def predict(
     return ClassProbabilities(*(np.concatenate(found) for found in zip(*parts, strict=True)))
 
 
+def given_parameters(draws: Mapping[str, np.ndarray], rows: Rows) -> np.ndarray:
+    """p(class | row, parameters) at every draw, `(draws, rows, C)`."""
+    flat = {name: values.reshape(-1, *values.shape[2:]) for name, values in draws.items()}
+    with np.errstate(divide="ignore"):
+        log_joint = np.log(flat["pi"])[:, None, :] + log_density(flat, rows, slice(None))
+    return np.exp(log_joint - log_sum(log_joint, axis=2)[..., None])
+
+
 def log_density(draws: Mapping[str, np.ndarray], rows: Rows, part: slice) -> np.ndarray:
     """log p(features | class, parameters) up to what the classes share, `(draws, rows, C)`; a missing feature adds
     nothing."""
@@ -79,7 +87,9 @@ def log_density(draws: Mapping[str, np.ndarray], rows: Rows, part: slice) -> np.
     found = {kind: Features(own.values[part], own.there[part]) for kind, own in rows.features.items()}
     if "binary" in found:
         values, there = found["binary"]
-        total += against(values, np.log(draws["theta"])) + against(there - values, np.log1p(-draws["theta"]))
+        log_no = np.log1p(-draws["theta"])
+        total += against(values, np.log(draws["theta"]) - log_no)
+        total += log_no.sum(axis=-1)[:, None, :] if there.all() else against(there.astype(float), log_no)
     if "category" in found and rows.place is not None:
         values, there = found["category"]
         chosen = there[:, :, None] * (values[:, :, None] == np.arange(rows.place.shape[2]))

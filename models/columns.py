@@ -57,6 +57,11 @@ class Table:
     def __contains__(self, name: object) -> bool:
         return name in self.columns
 
+    @property
+    def sources(self) -> list[str]:
+        """The columns' names in their source."""
+        return list(dict.fromkeys(self.names.get(name, name) for name in self.columns))
+
     def where(self, name: str, row: int | None = None) -> str:
         """`votes.csv, column `crime`, row 17` (row: position from 0)."""
         return f"{self.origin}, column `{self.names.get(name, name)}`" + ("" if row is None else f", row {row + 1}")
@@ -64,7 +69,8 @@ class Table:
     def column(self, name: str) -> np.ndarray:
         """The column as it came in; a missing one is refused."""
         if name not in self.columns:
-            raise InputError(self.origin, f"there is no column `{name}`", did_you_mean(name, self.columns))
+            theirs = self.names.get(name, name)
+            raise InputError(self.origin, f"there is no column `{theirs}`", did_you_mean(theirs, self.sources))
         return self.columns[name]
 
     def refuse(self, name: str, bad: np.ndarray, rule: str, remedy: str) -> None:

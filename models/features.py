@@ -95,7 +95,7 @@ def one(table: Table, kind: str, name: str, event: Any) -> np.ndarray:
         return ones.astype(float)
     filled = column.copy()
     filled[missing] = 0
-    whole = Table({**table.columns, name: filled}, table.origin, table.names)
+    whole = Table({name: filled}, table.origin, table.names)
     if kind == "binary":
         return whole.binary(name)
     return whole.count(name) if kind == "count" else whole.number(name)
@@ -124,3 +124,20 @@ def codes(table: Table, columns: Sequence[str], labels: Sequence[Sequence[str]])
         there[:, i] = ~is_missing(column) & (np.array(found) >= 0)
         values[:, i] = np.where(there[:, i], found, 0)
     return Features(values, there)
+
+
+def about(found: Mapping[str, Features]) -> dict[str, np.ndarray]:
+    """What the program needs to know of some rows' features: totals of counts, and which cells are there."""
+    parts = {f"has_{kind}": own.there for kind, own in found.items() if kind != "count" and not own.there.all()}
+    return parts | ({"total": found["count"].values.sum(axis=1)} if "count" in found else {})
+
+
+def spread(table: Table, columns: tuple[str, ...], raw: Features) -> dict[str, np.ndarray]:
+    """Mean and population standard deviation of every numeric column over the cells that are there."""
+    values = np.where(raw.there, raw.values, np.nan)
+    for i, name in enumerate(columns):
+        if np.ptp(values[raw.there[:, i], i]) == 0:
+            raise InputError(
+                table.where(name), "is the same number in every row, so it has no scale", "leave the column out"
+            )
+    return {"mean": np.nanmean(values, axis=0), "sd": np.nanstd(values, axis=0)}

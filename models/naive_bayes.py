@@ -12,12 +12,22 @@
     x_category[n]  ~ Categorical(phi[y[n]]) for each column
     x_count[n]     ~ Multinomial(total[n], psi[y[n]])
     x_number[n]    ~ Normal(mu[y[n]], sd = sqrt(variance[y[n]]))
+    y_unlabelled[m]           ~ Categorical(pi)                          m = 1..M rows without a label
+    x_binary_unlabelled[m]    ~ Bernoulli(theta[y_unlabelled[m]]), and so on as above
+    x_category_unlabelled[m]  ~ Categorical(phi[y_unlabelled[m]])
+    x_count_unlabelled[m]     ~ Multinomial(total[m], psi[y_unlabelled[m]])
+    x_number_unlabelled[m]    ~ Normal(mu[y_unlabelled[m]], sd = sqrt(variance[y_unlabelled[m]]))
 
 Every part is conjugate (Gelman et al., Bayesian Data Analysis, 3rd ed., sections 2.4, 3.3 and 3.4): rates, levels and
 counts add what they saw to the prior, and mean and variance are Normal-Inverse-Gamma together. A dirichlet's sticks are
 independent betas (Connor & Mosimann 1969), so that columns of any number of levels lie side by side in one site.
 
 A feature that is missing leaves its factor out of the row, which is exact. Counts are missing for a row as a whole.
+
+A row whose label is empty has its class summed out: it says what features there are, and with them where the classes
+lie (semi-supervised learning; `nuts` and `svi`, since the posterior is then a mixture over all labelings, C^M of them).
+Its class comes back as `class_probability`, the mean of p(class | row, parameters) being its probability given all
+rows. The classes are those that occur among the labels.
 
 Numeric columns are taken less their mean over their population standard deviation, over the rows where they are there;
 mean_rows counts the rows that the prior of a mean is worth. On the columns' own scale they are `mu_raw` and `sd_raw`.
@@ -32,11 +42,12 @@ import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from models.base import Data, Dims
-from models.class_probabilities import ClassProbabilities, Rows, predict
-from models.columns import Column, Table
+from models.base import Data, Dims, Quantities
+from models.class_features import Parameters, sample_features, sticks
+from models.class_probabilities import MOST_VALUES, ClassProbabilities, Rows, given_parameters, predict
+from models.columns import Column, Table, is_missing
 from models.errors import InputError
-from models.features import Features, Kind, cells, codes, kinds_of, labels_in
+from models.features import Features, Kind, about, cells, codes, kinds_of, labels_in, spread
 from models.priors import Prior, on
 from models.settings import SETTINGS
 
@@ -58,11 +69,21 @@ class NaiveBayes:
     count: Annotated[Names, Field(description="columns of counts, which share one multinomial")] = ()
     number: Annotated[Names, Field(description="columns of numbers, normal in each class")] = ()
     event: Annotated[str | int | bool | None, Field(description="the label that counts as 1 in binary columns")] = None
-    class_prior: Annotated[Prior, on("simplex")] = Prior("dirichlet", (1.0,))
-    rate_prior: Annotated[Prior, on("unit interval")] = Prior("beta", (1.0, 1.0))
-    category_prior: Annotated[Prior, on("simplex")] = Prior("dirichlet", (1.0,))
-    count_prior: Annotated[Prior, on("simplex")] = Prior("dirichlet", (1.0,))
-    variance_prior: Annotated[Prior, on("positive")] = Prior("inverse_gamma", (2.0, 1.0))
+    class_prior: Annotated[Prior, on("simplex"), Field(description="prior of the classes' shares")] = Prior(
+        "dirichlet", (1.0,)
+    )
+    rate_prior: Annotated[
+        Prior, on("unit interval"), Field(description="prior of a binary feature's rate in a class")
+    ] = Prior("beta", (1.0, 1.0))
+    category_prior: Annotated[Prior, on("simplex"), Field(description="prior of a feature's labels in a class")] = (
+        Prior("dirichlet", (1.0,))
+    )
+    count_prior: Annotated[Prior, on("simplex"), Field(description="prior of the counts' shares in a class")] = Prior(
+        "dirichlet", (1.0,)
+    )
+    variance_prior: Annotated[Prior, on("positive"), Field(description="prior of a number's variance in a class")] = (
+        Prior("inverse_gamma", (2.0, 1.0))
+    )
     mean_rows: Annotated[float, Field(gt=0, description="rows that the prior of a mean is worth")] = 1.0
 
     dims: ClassVar[Dims] = {
@@ -80,10 +101,16 @@ class NaiveBayes:
         "x_category": ("row", "category"),
         "x_count": ("row", "count"),
         "x_number": ("row", "number"),
+        "y_unlabelled": ("unlabelled",),
+        "x_binary_unlabelled": ("unlabelled", "binary"),
+        "x_category_unlabelled": ("unlabelled", "category"),
+        "x_count_unlabelled": ("unlabelled", "count"),
+        "x_number_unlabelled": ("unlabelled", "number"),
     }
+    exchangeable: ClassVar[str | None] = None
     outcomes: ClassVar[tuple[str, ...]] = ("y", "x_binary", "x_category", "x_count", "x_number")
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("(label)", "category", "the class of each row, in the column that `label` names"),
+        Column("(label)", "category", "the class of each row, in the column that `label` names; empty where unknown"),
         Column(
             "(binary)", "binary", "0/1, true/false, or two labels with `event`; empty where missing", required=False
         ),
@@ -108,50 +135,55 @@ class NaiveBayes:
         has_binary: Tensor | None = None,
         has_category: Tensor | None = None,
         has_number: Tensor | None = None,
+        num_unlabelled: int = 0,
+        total_unlabelled: Tensor | None = None,
+        has_binary_unlabelled: Tensor | None = None,
+        has_category_unlabelled: Tensor | None = None,
+        has_number_unlabelled: Tensor | None = None,
     ) -> None:
         import pyro
         import pyro.distributions as dist
         import torch
 
-        from models.distributions.categorical import Categorical, of_class
-        from models.distributions.class_bernoulli import ClassBernoulli
-        from models.distributions.multinomial import Multinomial
+        from models.distributions.categorical import Categorical
 
-        pi = pyro.sample("pi", self.class_prior.distribution(num_classes))
+        given = Parameters(pi=pyro.sample("pi", self.class_prior.distribution(num_classes)))
         with pyro.plate("class", num_classes):
             if num_binary:
                 theta = pyro.sample("theta", self.rate_prior.distribution().expand((num_binary,)).to_event(1))
+                given = given._replace(theta=theta)
             if levels_after is not None and is_level is not None and is_before is not None and place is not None:
                 first = torch.full_like(levels_after, self.category_prior.arguments[0])
                 stick = pyro.sample("stick", dist.Beta(first, first * levels_after).to_event(1))
                 log_phi = stick.log() @ is_level + torch.log1p(-stick) @ is_before
                 phi = pyro.deterministic("phi", log_phi.exp(), event_dim=1)
                 # columns of few levels are filled up with levels that never occur
-                phi_by_column = (phi @ place.flatten(1)).reshape(*phi.shape[:-1], *place.shape[1:])
+                given = given._replace(phi=(phi @ place.flatten(1)).reshape(*phi.shape[:-1], *place.shape[1:]))
             if num_counts:
-                psi = pyro.sample("psi", self.count_prior.distribution(num_counts))
+                given = given._replace(psi=pyro.sample("psi", self.count_prior.distribution(num_counts)))
             if mean is not None and sd is not None:
                 prior = self.variance_prior.distribution().expand(mean.shape).to_event(1)
                 variance = pyro.sample("variance", prior)
                 mu = pyro.sample("mu", dist.Normal(0.0, (variance / self.mean_rows).sqrt()).to_event(1))
                 pyro.deterministic("mu_raw", mean + sd * mu, event_dim=1)
                 pyro.deterministic("sd_raw", sd * variance.sqrt(), event_dim=1)
+                given = given._replace(mu=mu, sd=variance.sqrt())
         with pyro.plate("row", num_rows):
-            y = pyro.sample("y", Categorical(pi))
-            if num_binary:
-                pyro.sample("x_binary", ClassBernoulli(theta, y, has_binary))
-            if place is not None:
-                fn = Categorical(of_class(phi_by_column, y))
-                pyro.sample("x_category", (fn if has_category is None else fn.mask(has_category)).to_event(1))
-            if num_counts and total is not None:
-                pyro.sample("x_count", Multinomial(total, of_class(psi, y)))
-            if mean is not None:
-                fn = dist.Normal(of_class(mu, y), of_class(variance, y).sqrt())
-                pyro.sample("x_number", (fn if has_number is None else fn.mask(has_number)).to_event(1))
+            y = pyro.sample("y", Categorical(given.pi))
+            sample_features("", given, y, total, has_binary, has_category, has_number)
+        if num_unlabelled:
+            there = has_binary_unlabelled, has_category_unlabelled, has_number_unlabelled
+            with pyro.plate("unlabelled", num_unlabelled):
+                y = pyro.sample("y_unlabelled", Categorical(given.pi))
+                sample_features("_unlabelled", given, y, total_unlabelled, *there)
 
     def data(self, table: Table, *, observed: bool = True) -> Data:
-        """The class must be there for every row: an empty label is refused. Levels are those that occur in the rows."""
-        y, classes = table.category(self.label)
+        """A row whose label is empty is one of the unlabelled rows. Classes are those of the labels, levels those that
+        occur in any row."""
+        hidden = is_missing(table.column(self.label))
+        if hidden.all():
+            raise InputError(table.where(self.label), "has a label in no row", "label some rows of every class")
+        y, classes = rows_of(table, ~hidden).category(self.label)
         if len(classes) < 2:
             rule = f"must have two classes or more, got {len(classes)} (`{classes[0]}`)"
             raise InputError(table.where(self.label), rule, "name another column as `label`")
@@ -164,8 +196,8 @@ class NaiveBayes:
         kinds = kinds_of(table, named, self.label, self.event)
         coords: dict[str, list[str]] = {"class": classes}
         coords |= {kind: list(names) for kind, names in kinds.items() if names}
-        inputs: dict[str, Any] = {"num_rows": table.num_rows, "num_classes": len(classes)}
-        found = {}
+        inputs: dict[str, Any] = {"num_rows": int((~hidden).sum()), "num_classes": len(classes)}
+        found: dict[str, Features] = {}
         if kinds["binary"]:
             found["binary"] = cells(table, "binary", kinds["binary"], self.event)
             inputs["num_binary"] = len(kinds["binary"])
@@ -178,26 +210,69 @@ class NaiveBayes:
             inputs |= parts
         if kinds["count"]:
             found["count"] = cells(table, "count", kinds["count"])
-            inputs |= {"total": found["count"].values.sum(axis=1), "num_counts": len(kinds["count"])}
+            inputs["num_counts"] = len(kinds["count"])
         if kinds["number"]:
             raw = cells(table, "number", kinds["number"])
             inputs |= spread(table, kinds["number"], raw)
             scaled = np.where(raw.there, (raw.values - inputs["mean"]) / inputs["sd"], 0.0)
             found["number"] = Features(scaled, raw.there)
-        for kind, features in found.items():
-            if kind != "count" and not features.there.all():
-                inputs[f"has_{kind}"] = features.there
-        outcomes = {"y": y, **{f"x_{kind}": features.values for kind, features in found.items()}}
-        dims = {
+        outcomes: dict[str, np.ndarray] = {"y": y}
+        dims: dict[str, tuple[str, ...]] = {
             "levels_after": ("split",),
             "is_before": ("split", "level"),
             "is_level": ("split", "level"),
-            "total": ("row",),
             "mean": ("number",),
             "sd": ("number",),
-            **{f"has_{kind}": ("row", kind) for kind in ("binary", "category", "number")},
         }
+        for part, chosen in (("", ~hidden), ("_unlabelled", hidden)):
+            if chosen.any():
+                own = {kind: Features(values[chosen], there[chosen]) for kind, (values, there) in found.items()}
+                axis = part[1:] or "row"
+                inputs |= {f"{name}{part}": value for name, value in about(own).items()}
+                outcomes |= {f"x_{kind}{part}": features.values for kind, features in own.items()}
+                dims |= {f"total{part}": (axis,), **{f"has_{kind}{part}": (axis, kind) for kind in found}}
+        if hidden.any():
+            inputs["num_unlabelled"] = int(hidden.sum())
+            coords["unlabelled"] = [str(row + 1) for row in np.flatnonzero(hidden)]
         return Data(inputs, outcomes if observed else {}, coords, dims)
+
+    def quantities(self, draws: Mapping[str, np.ndarray], data: Data) -> Quantities:
+        """`class_probability` of the unlabelled rows, p(class | row, parameters), where there are such rows and no more
+        than MOST_VALUES numbers of them."""
+        if "unlabelled" not in data.coords or not data.observed:
+            return Quantities()
+        part = "_unlabelled"
+        found = {
+            kind: Features(data.observed[f"x_{kind}{part}"], there(data, kind, part))
+            for kind in ("binary", "category", "count", "number")
+            if f"x_{kind}{part}" in data.observed
+        }
+        rows = Rows(data.inputs["num_unlabelled"], found, data.inputs.get("place"))
+        shape = draws["pi"].shape
+        if rows.num_rows * draws["pi"].size > MOST_VALUES:
+            return Quantities()
+        given = given_parameters(draws, rows).reshape(*shape[:2], rows.num_rows, shape[2])
+        return Quantities({"class_probability": given}, {"class_probability": ("unlabelled", "class")})
+
+    def predict(
+        self, draws: Mapping[str, np.ndarray], fitted: Table, table: Table, mass: float = 0.9
+    ) -> dict[str, np.ndarray]:
+        """The most probable `class` of every row, and for each class `P(class=c)` with the interval that the fitted
+        rows leave for it, `P(class=c) lower` and `P(class=c) upper`; all `(rows,)`.
+
+        Missing features are left out, and so is a label that no fitted row had.
+        """
+        data = self.data(fitted)
+        found = self.class_probabilities(draws, data, table, mass=mass)
+        classes = data.coords["class"]
+        columns = {"class": np.array(classes, dtype=object)[found.predictive.argmax(axis=1)]}
+        for c, name in enumerate(classes):
+            columns |= {
+                f"P(class={name})": found.predictive[:, c],
+                f"P(class={name}) lower": found.lower[:, c],
+                f"P(class={name}) upper": found.upper[:, c],
+            }
+        return columns
 
     def class_probabilities(
         self,
@@ -235,33 +310,10 @@ class NaiveBayes:
         return predict(draws, Rows(table.num_rows, found, place), list(data.coords["class"]), class_prior, mass)
 
 
-def sticks(sizes: list[int]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """How columns of `sizes` levels share one row of sticks: log phi = log(stick) @ is_level + log(1 - stick) @
-    is_before. Gives the level that each stick breaks off, and the program's inputs.
-
-    place `(levels, columns, most levels)`: one where a level is its column's own level of that number.
-    """
-    owner = np.repeat(np.arange(len(sizes)), sizes)
-    position = np.arange(len(owner))
-    last = np.cumsum(sizes) - 1
-    split = np.setdiff1d(position, last)
-    place = np.zeros((len(owner), len(sizes), max(sizes)))
-    place[position, owner, position - (last + 1 - sizes)[owner]] = 1
-    parts = {
-        "levels_after": (last[owner[split]] - split).astype(float),
-        "is_before": ((owner[split][:, None] == owner) & (split[:, None] < position)).astype(float),
-        "is_level": (split[:, None] == position).astype(float),
-        "place": place,
-    }
-    return split, parts
+def there(data: Data, kind: str, part: str) -> np.ndarray:
+    """Which cells of some rows' features are there, `(rows, columns)`; counts that are not are zeros."""
+    return data.inputs.get(f"has_{kind}{part}", np.ones(data.observed[f"x_{kind}{part}"].shape, dtype=bool))
 
 
-def spread(table: Table, columns: tuple[str, ...], raw: Features) -> dict[str, np.ndarray]:
-    """Mean and population standard deviation of every numeric column over the cells that are there."""
-    values = np.where(raw.there, raw.values, np.nan)
-    for i, name in enumerate(columns):
-        if np.ptp(values[raw.there[:, i], i]) == 0:
-            raise InputError(
-                table.where(name), "is the same number in every row, so it has no scale", "leave the column out"
-            )
-    return {"mean": np.nanmean(values, axis=0), "sd": np.nanstd(values, axis=0)}
+def rows_of(table: Table, chosen: np.ndarray) -> Table:
+    return Table({name: values[chosen] for name, values in table.columns.items()}, table.origin, table.names)

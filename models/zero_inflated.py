@@ -40,19 +40,19 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
-from models.base import Data, Dims
+from models.base import Data, Dims, Quantities
 from models.columns import Column, Table
 from models.errors import InputError
-from models.formulas import Design, design, outcome, standardised, used_columns
+from models.formulas import Design, design, outcome, rows_of, standardised, used_columns
+from models.outcome_parts import COUNTS, DISPERSION, FARTHEST, chunks, parts
 from models.priors import Prior, on
 from models.settings import SETTINGS
+from models.zero_remarks import zero_remarks
 
 if TYPE_CHECKING:
     from pyro.distributions.torch_distribution import TorchDistribution
     from torch import Tensor
 
-COUNTS = ("poisson", "negative_binomial")
-DISPERSION = {"negative_binomial": "phi", "lognormal": "sigma", "gamma": "shape"}
 ZERO_EXAMPLE = "write its right side alone, like `1 + x`"
 
 
@@ -62,15 +62,30 @@ class ZeroInflated:
 
     formula: Annotated[str, Field(description="outcome ~ predictors of its mean, for instance `y ~ x1 + C(g)`")]
     zero_formula: Annotated[str, Field(description="predictors of the zeros, for instance `1` or `x1 + x2`")] = "1"
-    likelihood: Literal["poisson", "negative_binomial", "lognormal", "gamma"] = "poisson"
-    zeros: Literal["inflated", "hurdle", "none"] = "inflated"
+    likelihood: Annotated[
+        Literal["poisson", "negative_binomial", "lognormal", "gamma"],
+        Field(description="the outcome's distribution apart from its extra zeros"),
+    ] = "poisson"
+    zeros: Annotated[
+        Literal["inflated", "hurdle", "none"], Field(description="inflated: extra zeros; hurdle: all zeros apart")
+    ] = "inflated"
     exposure: Annotated[str | None, Field(description="the column of exposures: time, area, population")] = None
-    standardise: bool = True
-    prior: Annotated[Prior, on("real")] = Prior("normal", (0.0, 2.5))
-    intercept_prior: Annotated[Prior, on("real")] = Prior("normal", (0.0, 5.0))
-    zero_prior: Annotated[Prior, on("real")] = Prior("normal", (0.0, 2.5))
-    zero_intercept_prior: Annotated[Prior, on("real")] = Prior("normal", (0.0, 2.5))
-    dispersion_prior: Annotated[Prior, on("positive")] = Prior("exponential", (1.0,))
+    standardise: Annotated[bool, Field(description="priors hold for columns less mean over sd")] = True
+    prior: Annotated[Prior, on("real"), Field(description="prior of the coefficients of `formula`")] = Prior(
+        "normal", (0.0, 2.5)
+    )
+    intercept_prior: Annotated[
+        Prior, on("real"), Field(description="prior of the log mean at the predictors' means")
+    ] = Prior("normal", (0.0, 5.0))
+    zero_prior: Annotated[Prior, on("real"), Field(description="prior of the coefficients of `zero_formula`")] = Prior(
+        "normal", (0.0, 2.5)
+    )
+    zero_intercept_prior: Annotated[Prior, on("real"), Field(description="prior of the log odds of a zero")] = Prior(
+        "normal", (0.0, 2.5)
+    )
+    dispersion_prior: Annotated[Prior, on("positive"), Field(description="prior of phi, sigma or shape")] = Prior(
+        "exponential", (1.0,)
+    )
 
     dims: ClassVar[Dims] = {
         "zero_intercept": (),
@@ -87,6 +102,7 @@ class ZeroInflated:
         "y": ("row",),
     }
     outcomes: ClassVar[tuple[str, ...]] = ("y",)
+    exchangeable: ClassVar[str | None] = None
     columns: ClassVar[tuple[Column, ...]] = (
         Column("(left of ~)", "number", "the outcome: counts, or with lognormal and gamma amounts; 0 or more"),
         Column("(right of ~)", "number", "the predictors of both parts, numbers or labels, as the formulas name them"),
@@ -178,10 +194,15 @@ class ZeroInflated:
         if self.exposure is not None:
             if self.exposure == name:
                 raise InputError("model.exposure", f"`{name}` is the outcome", "name the column of exposures")
-            exposure = table.number(self.exposure)
-            table.refuse(self.exposure, exposure <= 0, "must be above 0", "correct it or leave the row out")
-            inputs["log_exposure"], dims["log_exposure"] = np.log(exposure), ("row",)
+            inputs["log_exposure"], dims["log_exposure"] = np.log(self.exposures(table)), ("row",)
         return Data(inputs, {"y": self.checked(name, table)} if observed else {}, coords, dims)
+
+    def exposures(self, table: Table) -> np.ndarray:
+        """The column of exposures, `(rows,)`, all above 0."""
+        assert self.exposure is not None
+        exposure = table.number(self.exposure)
+        table.refuse(self.exposure, exposure <= 0, "must be above 0", "correct it or leave the row out")
+        return exposure
 
     def part(self, formula: str, table: Table, part: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """Inputs, coords and dims of one part's predictors."""
@@ -241,20 +262,74 @@ class ZeroInflated:
         if self.zeros != "inflated":
             rule = f"no zero is structural with `zeros: {self.zeros}`"
             raise InputError("model.zeros", rule, "ask it of a model with `zeros: inflated`")
-        log_mu = linear(draws, data, "") + data.inputs.get("log_exposure", 0.0)
-        with np.errstate(over="ignore"):
-            log_zero = -np.exp(log_mu)
-        if self.likelihood == "negative_binomial":
-            phi = draws["phi"][..., None]
-            log_zero = -phi * np.logaddexp(0, log_mu - np.log(phi))
-        found = np.exp(-np.logaddexp(0, log_zero - linear(draws, data, "zero_")))
+        found = parts(self.likelihood, self.zeros, draws, data.inputs).structural_given_zero()
         return np.where(data.observed["y"] == 0, found, 0.0) if "y" in data.observed else found
 
+    def quantities(self, draws: Mapping[str, np.ndarray], data: Data) -> Quantities:
+        """`rate_ratio[term]`, what multiplies mu for one more of a column; `zero_odds_ratio[term]`, what multiplies the
+        odds of a zero; `expected_zeros` among the rows, of them `structural_zeros`; `expected_mean` of the rows."""
+        chains, number = next(iter(draws.values())).shape[:2]
+        flat = {name: values.reshape(-1, *values.shape[2:]) for name, values in draws.items()}
+        sums = {"expected_zeros": 0.0, "structural_zeros": 0.0, "expected_mean": 0.0}
+        rows = len(data.inputs["x"])
+        for part in chunks(rows, chains * number):
+            at = parts(self.likelihood, self.zeros, flat, data.inputs, part)
+            sums["expected_zeros"] = sums["expected_zeros"] + at.zero().sum(axis=1)
+            sums["structural_zeros"] = sums["structural_zeros"] + at.structural().sum(axis=1)
+            sums["expected_mean"] = sums["expected_mean"] + at.mean().sum(axis=1) / rows
+        if self.zeros != "inflated":
+            del sums["structural_zeros"]
+        found = {
+            name: np.broadcast_to(values, chains * number).reshape(chains, number) for name, values in sums.items()
+        }
+        dims: dict[str, tuple[str, ...]] = {}
+        for stem, name in (("", "rate_ratio"), ("zero_", "zero_odds_ratio")):
+            site = f"{stem}beta_raw" if self.standardise else f"{stem}beta"
+            if site in draws:
+                found[name] = np.exp(np.clip(draws[site], -FARTHEST, FARTHEST))
+                dims[name] = (f"{stem}term",)
+        return Quantities(found, dims)
 
-def linear(draws: Mapping[str, np.ndarray], data: Data, part: str) -> np.ndarray:
-    """A part's linear predictor at draws, `(*draws, rows)`."""
-    x = data.inputs[f"{part}x"]
-    total = np.zeros(len(x))
-    if f"{part}intercept" in draws:
-        total = total + draws[f"{part}intercept"][..., None]
-    return total + draws[f"{part}beta"] @ x.T if f"{part}beta" in draws else total
+    def predict(
+        self, draws: Mapping[str, np.ndarray], fitted: Table, table: Table, mass: float = 0.9
+    ) -> dict[str, np.ndarray]:
+        """`mean` of every row's outcome, the interval that holds it (`lower`, `upper`: of outcomes, not of the mean),
+        `P(y=0)`, and with `zeros: inflated` `P(structural zero)` and, should y be 0, `P(structural | y=0)`; all
+        `(rows,)`.
+
+        Intervals are quantiles of one outcome for each draw, from a fixed seed. InputError names column and row of a
+        level that the fitted rows do not have.
+        """
+        inputs = self.new_inputs(fitted, table)
+        flat = {name: values.reshape(-1, *values.shape[2:]) for name, values in draws.items()}
+        rng, ends = np.random.default_rng(0), [(1 - mass) / 2, (1 + mass) / 2]
+        columns: dict[str, list[np.ndarray]] = {name: [] for name in ("mean", "lower", "upper", "P(y=0)")}
+        if self.zeros == "inflated":
+            columns |= {"P(structural zero)": [], "P(structural | y=0)": []}
+        for part in chunks(table.num_rows, len(next(iter(flat.values())))):
+            at = parts(self.likelihood, self.zeros, flat, inputs, part)
+            lower, upper = np.quantile(at.sample(rng), ends, axis=0)
+            told = [at.mean().mean(axis=0), lower, upper, at.zero().mean(axis=0)]
+            if self.zeros == "inflated":
+                told += [at.structural().mean(axis=0), at.structural_given_zero().mean(axis=0)]
+            for name, values in zip(columns, told, strict=True):
+                columns[name].append(values)
+        return {name: np.concatenate(values) for name, values in columns.items()}
+
+    def new_inputs(self, fitted: Table, table: Table) -> dict[str, Any]:
+        """x, zero_x and log_exposure of new rows, on the scale of the fitted ones."""
+        name = outcome(self.formula, fitted)
+        formulas = {"": self.formula} | ({} if self.zeros == "none" else {"zero_": f"`{name}` ~ {self.zero_formula}"})
+        inputs: dict[str, Any] = {}
+        for part, formula in formulas.items():
+            found = self.design(formula, fitted)
+            scale = standardised(found, fitted, self.standardise)
+            inputs[f"{part}x"] = (rows_of(found, table) - scale["mean"]) / scale["sd"]
+        if self.exposure is not None:
+            inputs["log_exposure"] = np.log(self.exposures(table))
+        return inputs
+
+    def remarks(self, draws: Mapping[str, np.ndarray], data: Data) -> list[str]:
+        """Sentences that a reader of the tables needs: what the sign of the zero part means, and whether the two parts
+        can be told apart."""
+        return zero_remarks(self, draws, data)

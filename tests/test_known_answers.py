@@ -24,6 +24,7 @@ from inference.density import LogDensity
 from inference.modes import find_mode
 from inference.streams import workspace
 from models import BetaBernoulli, Data, InputError, Prior
+from models.rates import above
 
 EXACT = 1e-9
 
@@ -284,6 +285,12 @@ def beats(first, second):
     return scipy.integrate.quad(lambda x: first.pdf(x) * second.cdf(x), 0, 1, epsabs=1e-13, epsrel=1e-13)[0]
 
 
+def counted(ones, zeros):
+    """The posterior of one rate under beta(2, 2), in closed form."""
+    model = BetaBernoulli(prior="beta(2, 2)")
+    return model.posterior(model.data(flips(ones, zeros)))
+
+
 RACES = {
     "(9, 5) against (6, 3)": ((7, 3), (4, 1), 0.442724458),
     "(16, 8) against (10, 4)": ((14, 6), (8, 2), 0.366500698),
@@ -293,6 +300,7 @@ RACES = {
 @pytest.mark.parametrize(("first", "second", "expected"), RACES.values(), ids=RACES)
 def test_bb11_one_rate_above_the_other(first, second, expected):
     close(beats(*(coin("beta(2, 2)", flips(*counts)).marginals["theta"] for counts in (first, second))), expected)
+    close(above(counted(*first), counted(*second)), expected)
 
 
 def test_bb11_both_rates_as_groups_of_one_fit():
@@ -302,6 +310,8 @@ def test_bb11_both_rates_as_groups_of_one_fit():
     close(posterior.marginals["theta"].args, ((16, 10), (8, 4)))
     a, b = posterior.draws["theta"][..., 0], posterior.draws["theta"][..., 1]
     share, expected = (a > b).mean(), 0.366500698
+    known = model.exact_quantities(posterior.marginals, Data(coords={"group": ["a", "b"]}))
+    close(known["best"].mean(), [expected, 1 - expected])
     assert abs(share - expected) <= 4 * math.sqrt(expected * (1 - expected) / posterior.num_draws)
 
 
@@ -371,6 +381,32 @@ def test_bb12_beta_binomial():
         a, b = a + s, b + n - s
     close(found.marginals["theta"].args, (a, b))
     close(found.facts["log_evidence"], expected)
+
+
+# --- PP1: heads in ten more flips ---------------------------------------------------------------------------------
+
+PMF = (0.000875, 0.005625, 0.019470, 0.047593, 0.090860, 0.141742, 0.183739, 0.196864, 0.168740, 0.106244, 0.038248)
+
+
+def test_pp1_the_next_ten_flips_are_beta_binomial():
+    future = counted(7, 3).predictive(10)
+    close([future.mean(), future.var(), future.std()], [[6.428571428571], [3.673469387755], [1.916629695]])
+    close(future.pmf(np.arange(11)), PMF, 5e-7)
+    assert (future.ppf(0.05), future.ppf(0.95)) == (3, 9)
+    close(future.cdf(9) - future.cdf(2), [0.935783], 5e-7)
+    posterior = coin("beta(2, 2)", flips(7, 3))
+    draws = np.random.default_rng(1).binomial(10, posterior.draws["theta"].ravel())
+    assert abs(draws.mean() - 6.428571428571) <= 4 * 1.916629695 / math.sqrt(posterior.num_draws)
+    shares = np.bincount(draws, minlength=11) / len(draws)
+    assert (np.abs(shares - PMF) <= 4 * np.sqrt(np.array(PMF) * (1 - np.array(PMF)) / len(draws))).all()
+
+
+def test_pp1_predictions_for_new_rows():
+    model, rows = BetaBernoulli(prior="beta(2, 2)"), flips(7, 3)
+    found = model.predict(coin("beta(2, 2)", rows).draws, rows, table(trials=[10]), mass=0.9)
+    assert (found["successes lower"][0], found["successes upper"][0]) == (3, 9)
+    assert abs(found["successes mean"][0] - 6.428571428571) <= 4 * 10 * 0.123717914826 / math.sqrt(4000)
+    assert abs(found["mean"][0] - 9 / 14) <= 4 * 0.123717914826 / math.sqrt(4000)
 
 
 # --- BB13: two Laplace approximations of one posterior ------------------------------------------------------------

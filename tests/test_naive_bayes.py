@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -12,11 +14,12 @@ import pyro.distributions as dist
 import pytest
 import scipy.stats
 import torch
-from cases import DATA, monte_carlo, off_by, table
+from cases import DATA, monte_carlo, off_by, program_of, table
 from scipy.special import betaln, digamma, gammaln, logsumexp, polygamma
 from scipy.stats import binom
 
-from inference import Exact, Nuts, fit
+from inference import Exact, Nuts, Svi, fit
+from inference.density import LogDensity
 from inference.streams import workspace
 from models import Data, InputError, NaiveBayes, Prior, Table
 from models.class_probabilities import Rows, log_density
@@ -356,6 +359,60 @@ def test_house_votes_as_published():
     assert confusion == [238, 29, 13, 155]
 
 
+# --- text as counts of words, and as words that occur -----------------------------------------------------------------
+
+
+def bag_of_words() -> tuple[list[str], np.ndarray]:
+    """Labels and counts of words of the SMS messages: runs of two or more word characters, lower-cased, the vocabulary
+    of the first 4,000 rows."""
+    with (DATA / "sms_spam.csv").open(newline="", encoding="utf-8") as file:
+        lines = list(csv.reader(file))[1:]
+    found = [re.findall(r"\b\w\w+\b", line[1].lower()) for line in lines]
+    known = {word: j for j, word in enumerate(sorted({word for row in found[:4000] for word in row}))}
+    counts = np.zeros((len(lines), len(known)))
+    for row, own in zip(counts, found, strict=True):
+        for word in own:
+            if word in known:
+                row[known[word]] += 1
+    return [line[0] for line in lines], counts
+
+
+SPAM = {
+    # scikit-learn 1.9.1, MultinomialNB and BernoulliNB (alpha = 1), on the last 1,574 messages
+    "count": ([1353, 8, 15, 198], -0.0721014),
+    "binary": ([1360, 1, 36, 177], -0.22501),
+}
+
+
+@pytest.mark.slow
+def test_spam_is_found_as_published():
+    labels, counts = bag_of_words()
+    assert (len(labels), labels.count("ham"), labels.count("spam")) == (5574, 4827, 747)
+    assert counts.shape[1] == 7331 and (labels[:4000].count("spam"), labels[4000:].count("spam")) == (534, 213)
+    truth = np.array([label == "spam" for label in labels[4000:]])
+    names = [f"w{j}" for j in range(counts.shape[1])]
+    for kind, (confusion, score) in SPAM.items():
+        features = counts if kind == "count" else np.minimum(counts, 1)
+        model = NaiveBayes(**{kind: tuple(names)})
+        columns = dict(zip(names, features.T, strict=True))
+        rows = {name: values[:4000] for name, values in columns.items()}
+        data = model.data(Table({"label": words(*labels[:4000]), **rows}, "sms_spam.csv"))
+        # the library's add-one smoothing is the posterior mean, its class prior the relative frequency
+        if kind == "binary":
+            posterior = fit(model, data, Exact(1, 2))
+            point = {name: posterior.marginals[name].mean()[None, None] for name in ("pi", "theta")}
+        else:  # counted, since proving it would take a minute: smoothing is proved above
+            y, x = data.observed["y"], data.observed["x_count"]
+            smooth = 1 + np.stack([x[y == c].sum(axis=0) for c in (0, 1)])
+            point = {"psi": (smooth / smooth.sum(axis=1, keepdims=True))[None, None], "pi": np.full((1, 1, 2), 0.5)}
+        shares = {"ham": 3466 / 4000, "spam": 534 / 4000}
+        new = Table({name: values[4000:] for name, values in columns.items()}, "sms_spam.csv")
+        found = model.class_probabilities(point, data, new, shares).predictive
+        called = found[:, 1] > 0.5
+        assert [int((called[truth == t] == c).sum()) for t in (False, True) for c in (False, True)] == confusion
+        assert np.log(found[np.arange(1574), truth.astype(int)]).mean() == pytest.approx(score, abs=5e-6)
+
+
 # --- data -------------------------------------------------------------------------------------------------------------
 
 
@@ -382,13 +439,17 @@ def test_numbers_are_scaled_over_the_cells_that_are_there():
 
 
 LABELS = ["a", "b", "a"]
-FILL = "fill the cell in or leave the row out"
 REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "no label": ({}, {"f": [0, 1, 1]}, "rows.csv: there is no column `label`; known: `f`"),
-    "an empty label": (
+    "no labels": (
         {},
-        {"label": words("a", None, "b"), "f": [0, 1, 1]},
-        "rows.csv, column `label`, row 2: must have a label, got an empty cell; " + FILL,
+        {"label": words(None, None, None), "f": [0, 1, 1]},
+        "rows.csv, column `label`: has a label in no row; label some rows of every class",
+    ),
+    "one class and unlabelled rows": (
+        {},
+        {"label": words("a", None, None), "f": [0, 1, 1]},
+        "rows.csv, column `label`: must have two classes or more, got 1 (`a`); name another column as `label`",
     ),
     "one class": (
         {},
@@ -511,13 +572,156 @@ def test_multinomial_log_density_is_scipys():
     assert found.numpy() == pytest.approx(scipy.stats.multinomial.logpmf(counts, counts.sum(axis=1), probs), abs=EXACT)
 
 
-def test_multinomial_draws_sum_to_their_totals_and_have_binomial_margins():
-    probs = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64)
+@pytest.mark.parametrize("kinds", [(0.2, 0.5, 0.3), (0.2, 0.5, 0.3, 0, 0, 0)], ids=["by kinds", "by units"])
+def test_multinomial_draws_sum_to_their_totals_and_have_binomial_margins(kinds):
+    probs = torch.tensor(kinds, dtype=torch.float64)
     with workspace(4):
-        draws = Multinomial(torch.tensor([4.0, 0.0]), probs.expand(2, 3)).sample((20_000,)).numpy()
+        draws = Multinomial(torch.tensor([4.0, 0.0]), probs.expand(2, len(kinds))).sample((20_000,)).numpy()
     assert (draws.sum(axis=-1) == [4, 0]).all()
-    for k, rate in enumerate((0.2, 0.5, 0.3)):
+    for k, rate in enumerate(kinds):
         for value in range(5):
             truth = binom(4, rate).pmf(value)
             error = math.sqrt(truth * (1 - truth) / 20_000)
-            assert abs((draws[:, 0, k] == value).mean() - truth) < 4 * error
+            assert abs((draws[:, 0, k] == value).mean() - truth) <= 4 * error
+
+
+# --- rows without a label ---------------------------------------------------------------------------------------------
+
+
+def without_labels(*places: int) -> Table:
+    labels = MIXED.columns["class"].copy()
+    labels[list(places)] = None
+    return Table({**MIXED.columns, "class": labels}, "rows.csv")
+
+
+def labelled(rows: Table, found: tuple[str, ...]) -> Table:
+    """The rows with their empty labels filled in, in order."""
+    labels = rows.columns["class"].copy()
+    labels[[label is None for label in labels]] = found
+    return Table({**rows.columns, "class": labels}, "rows.csv")
+
+
+def test_the_density_sums_over_every_labeling():
+    rows = without_labels(1, 4)
+    data = MODEL.data(rows)
+    assert data.coords["unlabelled"] == ["2", "5"] and len(data.observed["y"]) == 8
+    with workspace(0):
+        program = program_of(MODEL, data)
+        density = LogDensity(program)
+        z = torch.randn(2, density.size)
+        density.settle(2, "always")
+        assert density.untraced is None and density.kernel is not None
+        for point in z:
+            at = density.constrain(point)
+            every = [
+                float(program_of(MODEL, MODEL.data(labelled(rows, labels))).log_joint(at))
+                for labels in itertools.product("uvw", repeat=2)
+            ]
+            assert float(program.log_joint(at)) == pytest.approx(logsumexp(every), abs=EXACT)
+        value, slope = density(z)
+    assert torch.isfinite(value).all() and torch.isfinite(slope).all()
+
+
+SEMI = Table(
+    {
+        "class": words("u", "v", "u", "v", "u", None, None, None, None, None, None),
+        "b": np.array([1, 0, 1, 0, 0, 1, 0, 1, 1, 0, np.nan]),
+        "x": np.array([2.0, -1.0, 1.5, 0.2, 0.4, 1.8, -0.7, np.nan, 0.5, -1.2, 0.9]),
+    },
+    "semi.csv",
+)
+LEARNER = NaiveBayes("class", binary=("b",), number=("x",), variance_prior=Prior("inverse_gamma", (6.0, 5.0)))
+
+
+class EveryLabeling:
+    """The posterior of LEARNER on SEMI by brute force: all 2^6 labelings, each with its conjugate evidence."""
+
+    def __init__(self) -> None:
+        labels = [0, 1, 0, 1, 0]
+        b, raw = SEMI.columns["b"], SEMI.columns["x"]
+        x = (raw - np.nanmean(raw)) / np.nanstd(raw)
+        self.labelings = np.array([labels + list(more) for more in itertools.product((0, 1), repeat=6)])
+        evidence, moments = [], []
+        for y in self.labelings:
+            n = np.bincount(y, minlength=2)
+            total, row = betaln(1 + n[0], 1 + n[1]), [beta_moments(1 + n[0], 1 + n[1])]
+            for c in (0, 1):
+                mine = b[(y == c) & ~np.isnan(b)]
+                ones, zeros = mine.sum(), len(mine) - mine.sum()
+                total += betaln(1 + ones, 1 + zeros)
+                row.append(beta_moments(1 + ones, 1 + zeros))
+                own = x[(y == c) & ~np.isnan(x)]
+                k, shape = 1.0 + len(own), 6.0 + len(own) / 2
+                mean = own.sum() / k
+                rate = 5.0 + 0.5 * ((own**2).sum() - k * mean**2)
+                total += gammaln(shape) - shape * math.log(rate) - 0.5 * math.log(k)
+                row.append((mean, mean**2 + rate / ((shape - 1) * k)))
+            evidence.append(total)
+            moments.append(row)
+        self.weight = np.exp(evidence - logsumexp(evidence))
+        first, second = np.einsum("l,lpm->mp", self.weight, np.array(moments))
+        self.mean, self.sd = first, np.sqrt(second - first**2)
+        self.probability = self.weight @ (self.labelings[:, 5:] == 0)
+
+
+def beta_moments(a: float, b: float) -> tuple[float, float]:
+    return a / (a + b), a * (a + 1) / ((a + b) * (a + b + 1))
+
+
+@pytest.mark.parametrize(
+    "backend", [Nuts(num_chains=16, num_warmup=200, num_samples=500), Svi(num_samples=4000)], ids=["nuts", "svi"]
+)
+def test_unlabelled_rows_teach_as_every_labeling_says(backend):
+    data, truth = LEARNER.data(SEMI), EveryLabeling()
+    posterior = fit(LEARNER, data, backend, seed=6)
+    probability = LEARNER.quantities(posterior.draws, data).draws["class_probability"]
+    assert probability.shape[2:] == (6, 2) and np.abs(probability.sum(axis=-1) - 1).max() < 1e-12
+    pi, theta, mu = (posterior.draws[site] for site in ("pi", "theta", "mu"))
+    # p(first class), then rate and mean of each class
+    found = np.stack([pi[..., 0], theta[..., 0, 0], mu[..., 0, 0], theta[..., 1, 0], mu[..., 1, 0]], axis=-1)
+    if isinstance(backend, Svi):  # a normal on the unconstrained scale, for a mixture of 64: near, not within errors
+        assert np.abs(probability[..., 0].mean(axis=(0, 1)) - truth.probability).max() < 0.05
+        assert (np.abs(found.mean(axis=(0, 1)) - truth.mean) < 0.2 * truth.sd).all()
+        return
+    gaps = off_by(monte_carlo(found, dependent=True), truth.mean, truth.sd)
+    assert max(gaps.values()) < 4, gaps
+    of_classes = monte_carlo(probability[..., 0], dependent=True)
+    assert (np.abs(of_classes["mean"] - truth.probability) < 4 * of_classes["mean_error"]).all()
+    # the classes that were drawn are the same posterior
+    drawn = (posterior.draws["y_unlabelled"] == 0).astype(float)
+    share = monte_carlo(drawn, dependent=True)
+    assert (np.abs(share["mean"] - truth.probability) < 4 * share["mean_error"]).all()
+
+
+def test_labels_that_are_missing_are_worth_something():
+    """The labelings' mixture knows more of the classes' shares than the labelled rows alone."""
+    truth = EveryLabeling()
+    alone = {name: values[:5] for name, values in SEMI.columns.items()}
+    posterior = fit(LEARNER, LEARNER.data(Table(alone, "labelled.csv")), Exact(1, 4))
+    assert posterior.marginals["pi"].std()[0] > 1.1 * truth.sd[0]
+
+
+def test_exact_names_the_rows_without_labels():
+    with pytest.raises(InputError) as refused:
+        fit(LEARNER, LEARNER.data(SEMI), "exact")
+    assert str(refused.value).startswith("`exact` cannot fit NaiveBayes: site `y_unlabelled` (Categorical) is discrete")
+
+
+def test_rows_that_are_all_labelled_have_no_class_probability(exact):
+    assert MODEL.quantities(exact.draws, MODEL.data(MIXED)).draws == {}
+    assert NaiveBayes.exchangeable is None
+
+
+# --- predictions ------------------------------------------------------------------------------------------------------
+
+
+def test_predictions_are_the_class_probabilities(exact):
+    rows = Table(NEW, "new.csv")
+    columns = MODEL.predict(exact.draws, MIXED, rows, mass=0.8)
+    found = MODEL.class_probabilities(exact.draws, MODEL.data(MIXED), rows, mass=0.8)
+    kinds = ("", " lower", " upper")
+    assert list(columns) == ["class", *(f"P(class={c}){kind}" for c in "uvw" for kind in kinds)]
+    for c, name in enumerate("uvw"):
+        for kind, values in zip(kinds, (found.predictive, found.lower, found.upper), strict=True):
+            assert np.array_equal(columns[f"P(class={name}){kind}"], values[:, c])
+    assert columns["class"].tolist() == ["uvw"[c] for c in found.predictive.argmax(axis=1)]

@@ -23,7 +23,9 @@ from inference.posterior import Posterior
 from inference.predict import log_likelihood, predictive
 from inference.streams import workspace
 from models import Data, InputError, Table
+from models.outcome_parts import Parts
 from models.zero_inflated import ZeroInflated
+from models.zero_remarks import identified
 
 COMBINATIONS = [
     *(
@@ -556,3 +558,221 @@ def test_settings_that_contradict_each_other_are_refused(run_cli, tmp_path, sett
     config = f"name: x\nmodel: {{family: zero_inflated, formula: y ~ x, {words}}}\ndata: {{values: {{y: [0, 1]}}}}\n"
     (tmp_path / "x.yaml").write_text(config + "inference: nuts\n")
     assert run_cli("check", "x.yaml") == (1, "", f"error: x.yaml:2: model: {sentence}\n")
+
+
+# --- quantities, predictions, remarks -----------------------------------------------------------------------------
+
+EVENTS = np.arange(0, 400)
+
+
+def moments(likelihood: str, zeros: str, mu: float, p: float, spread: float) -> tuple[float, float, float]:
+    """P(y = 0), mean and standard deviation of one outcome, by SciPy and the definition."""
+    if likelihood in ("poisson", "negative_binomial"):
+        pmf = density_of(likelihood, zeros, EVENTS, np.full(400, mu), np.full(400, p), spread)
+        mean = pmf @ EVENTS
+        return pmf[0], mean, float(np.sqrt(pmf @ (EVENTS - mean) ** 2))
+    law = (
+        scipy.stats.lognorm(spread, scale=mu)
+        if likelihood == "lognormal"
+        else scipy.stats.gamma(spread, scale=mu / spread)
+    )
+    mean = (1 - p) * law.mean()
+    return p, mean, float(np.sqrt((1 - p) * (law.var() + law.mean() ** 2) - mean**2))
+
+
+@pytest.mark.parametrize(("likelihood", "zeros"), COMBINATIONS)
+def test_predictions_are_those_of_the_distribution(likelihood, zeros):
+    """One point of parameters as 20,000 draws: what is predicted is known but for the sampled interval."""
+    found = model(likelihood, zeros, exposure="time")
+    name, spread = SPREADS.get(likelihood, ("", 1.0))
+    at: dict[str, Any] = {key: value for key, value in POINT.items() if zeros != "none" or not key.startswith("zero")}
+    at |= {name: spread} if name else {}
+    draws = {key: np.broadcast_to(value, (4, 5000, *np.shape(value))) for key, value in at.items()}
+    new = table(x=[3.0, 9.0], g=["b", "a"], time=[2.0, 0.4])
+    told = found.predict(draws, ROWS, new, mass=0.8)
+    names = ["mean", "lower", "upper", "P(y=0)"]
+    assert list(told) == names + (["P(structural zero)", "P(structural | y=0)"] if zeros == "inflated" else [])
+    x, g = ROWS.columns["x"], ROWS.columns["g"] == "b"
+    for row in (0, 1):
+        z = (new.columns["x"][row] - x.mean()) / x.std()
+        mu = float(new.columns["time"][row] * np.exp(0.2 + 0.13 * z))
+        p = 0.0 if zeros == "none" else float(expit(-0.4 + 0.9 * ((new.columns["g"][row] == "b") - g.mean()) / g.std()))
+        zero, mean, _ = moments(likelihood, zeros, mu, p, spread)
+        assert told["P(y=0)"][row] == pytest.approx(zero, abs=1e-9)
+        assert told["mean"][row] == pytest.approx(mean, abs=1e-9)
+        if zeros == "inflated":
+            assert told["P(structural zero)"][row] == pytest.approx(p, abs=1e-9)
+            assert told["P(structural | y=0)"][row] == pytest.approx(p / zero, abs=1e-9)
+        for name, q in (("lower", 0.1), ("upper", 0.9)):
+            below = zero if likelihood in ("lognormal", "gamma") else 0.0
+            if likelihood in ("poisson", "negative_binomial"):
+                pmf = density_of(likelihood, zeros, EVENTS, np.full(400, mu), np.full(400, p), spread)
+                steps = np.searchsorted(np.cumsum(pmf), [q - 0.01, q + 0.01])
+                assert steps[0] <= told[name][row] <= steps[1]
+            elif q <= below:
+                assert told[name][row] == 0
+            else:
+                law = {
+                    "lognormal": scipy.stats.lognorm(spread, scale=mu),
+                    "gamma": scipy.stats.gamma(spread, scale=mu / spread),
+                }[likelihood]
+                ends = law.ppf([(q - s - below) / (1 - below) if q - s > below else 0 for s in (0.0125, -0.0125)])
+                assert ends[0] <= told[name][row] <= ends[1]
+
+
+@pytest.mark.parametrize(("likelihood", "zeros"), COMBINATIONS)
+def test_sampled_outcomes_have_the_mean_and_the_spread(likelihood, zeros):
+    spread = SPREADS.get(likelihood, ("", 1.0))[1]
+    size = (40_000, 1)
+    at = Parts(
+        likelihood,
+        zeros,
+        np.full(size, 0.4),
+        None if zeros == "none" else np.full(size, -0.7),
+        None if likelihood == "poisson" else np.full(size, spread),
+    )
+    y = at.sample(np.random.default_rng(2))[:, 0]
+    p = 0.0 if zeros == "none" else float(expit(-0.7))
+    zero, mean, sd = moments(likelihood, zeros, float(np.exp(0.4)), p, spread)
+    assert max(off_by(monte_carlo(y[None], dependent=False), mean, sd).values()) < 4
+    assert abs((y == 0).mean() - zero) < 4 * np.sqrt(zero * (1 - zero) / len(y)) + 1e-12
+
+
+def test_quantities_are_sums_over_rows():
+    found = model("negative_binomial", "inflated", exposure="time")
+    data = found.data(ROWS)
+    rng = np.random.default_rng(3)
+    draws = {key: np.asarray(value) + 0.1 * rng.normal(size=(2, 3, *np.shape(value))) for key, value in POINT.items()}
+    draws |= {"phi": rng.gamma(2, size=(2, 3)), "beta_raw": draws["beta"] / 2, "zero_beta_raw": draws["zero_beta"] / 3}
+    told = found.quantities(draws, data)
+    assert told.dims == {"rate_ratio": ("term",), "zero_odds_ratio": ("zero_term",)}
+    assert told.draws["rate_ratio"] == pytest.approx(np.exp(draws["beta"] / 2))
+    assert told.draws["zero_odds_ratio"] == pytest.approx(np.exp(draws["zero_beta"] / 3))
+    at = {key: values[1, 2] for key, values in draws.items()}
+    mu = np.exp(at["intercept"] + data.inputs["x"] @ at["beta"] + data.inputs["log_exposure"])
+    p = expit(at["zero_intercept"] + data.inputs["zero_x"] @ at["zero_beta"])
+    zero = density_of("negative_binomial", "inflated", np.zeros(7), mu, p, float(at["phi"]))
+    assert told.draws["expected_zeros"][1, 2] == pytest.approx(zero.sum())
+    assert told.draws["structural_zeros"][1, 2] == pytest.approx(p.sum())
+    assert told.draws["expected_mean"][1, 2] == pytest.approx(((1 - p) * mu).mean())
+    behind = model("poisson", "hurdle", standardise=False)
+    told = behind.quantities({key: values for key, values in draws.items() if "raw" not in key}, behind.data(ROWS))
+    assert set(told.draws) == {"rate_ratio", "zero_odds_ratio", "expected_zeros", "expected_mean"}
+
+
+@pytest.mark.parametrize("exposure", [None, "time"])
+def test_rows_in_several_pieces_are_the_whole(monkeypatch, exposure):
+    found = model("poisson", "inflated", exposure=exposure)
+    data, rng = found.data(ROWS), np.random.default_rng(3)
+    draws = {key: np.asarray(value) + rng.normal(size=(2, 3, *np.shape(value))) for key, value in POINT.items()}
+    whole, told = found.quantities(draws, data).draws, found.predict(draws, ROWS, ROWS)
+    monkeypatch.setattr("models.outcome_parts.MOST_VALUES", 12)
+    pieces, again = found.quantities(draws, data).draws, found.predict(draws, ROWS, ROWS)
+    for name, values in whole.items():
+        assert pieces[name] == pytest.approx(values), name
+    for name in ("mean", "P(y=0)", "P(structural zero)", "P(structural | y=0)"):
+        assert again[name] == pytest.approx(told[name]), name
+
+
+@pytest.mark.parametrize(("name", "zeros"), [("negative binomial hurdle", 683), ("ZINB", 709), ("Poisson regr", 47)])
+def test_expected_zeros_are_a_quantity(name, zeros):
+    """Zeileis, Kleiber & Jackman (2008), Table 2."""
+    found, data, estimates, _ = of_r(
+        next(e for e in PUBLISHED if e["dataset"] == "nmes1988" and e["model"].startswith(name))
+    )
+    at = {key: np.asarray(value)[None, None] for key, value in estimates.items()}
+    assert round(found.quantities(at, data).draws["expected_zeros"].item()) == zeros
+
+
+def test_far_out_draws_leave_quantities_and_predictions_finite():
+    for likelihood, zeros in COMBINATIONS:
+        found = model(likelihood, zeros, standardise=False)
+        for scale in (-900.0, 900.0):
+            draws = {key: np.full((1, 4, *np.shape(value)), scale) for key, value in POINT.items()}
+            draws |= {name: np.full((1, 4), 1.5) for name, _ in SPREADS.values()}
+            draws = {key: values for key, values in draws.items() if key in {**POINT, **dict(SPREADS.values())}}
+            told = found.quantities(draws, found.data(ROWS))
+            predicted = found.predict(draws, ROWS, ROWS)
+            for values in (*told.draws.values(), *predicted.values()):
+                assert np.isfinite(values).all(), (likelihood, zeros, scale)
+
+
+def test_the_remarks_say_what_the_sign_means():
+    found = ZeroInflated("y ~ x", "x + g")
+    data = found.data(ROWS)
+    rng = np.random.default_rng(0)
+    draws = {"intercept": rng.normal(0.5, 0.1, (4, 100)), "beta": rng.normal(0, 0.1, (4, 100, 1))}
+    draws |= {"zero_intercept": rng.normal(0, 0.2, (4, 100)), "zero_beta": rng.normal((2, -0.1), (0.5, 1), (4, 100, 2))}
+    sentence = found.remarks(draws, data)[0]
+    assert sentence == (
+        "The zero part is the log odds of a structural zero: a positive `zero_beta` means more zeros. "
+        "More of a term: `x` more zeros (probability 100%), `g[T.b]` either way."
+    )
+    behind = ZeroInflated("y ~ x", "x + g", zeros="hurdle")
+    assert behind.remarks(draws, behind.data(ROWS))[0].startswith("The zero part is the log odds of y = 0: a positive")
+    assert ZeroInflated("y ~ x", zeros="none").remarks(draws, data) == []
+
+
+# what is simulated, and whether its two parts can be told apart
+IDENTIFIED = {
+    "many zeros among counts of 3": ((0.3, 3.0, None), False),
+    "nearly all zeros": ((0.95, 4.0, None), False),
+    "zeros among spread counts": ((0.3, 4.0, 2.0), False),
+    "plain Poisson": ((0.0, 2.0, None), True),
+    "plain negative binomial": ((0.0, 2.0, 0.5), True),
+    "small counts": ((0.3, 0.2, None), True),
+    "counts as spread as zeros make them": ((0.3, 1.0, 0.3), True),
+}
+
+
+@pytest.mark.parametrize(("truth", "weak"), IDENTIFIED.values(), ids=IDENTIFIED)
+def test_parts_that_cannot_be_told_apart_are_remarked(truth, weak):
+    p, mu, phi = truth
+    rng = np.random.default_rng(21)
+    rate = mu if phi is None else rng.gamma(phi, mu / phi, 600)
+    y = np.where(rng.random(600) < p, 0, rng.poisson(rate, 600))
+    found = ZeroInflated("y ~ 1", likelihood="poisson" if phi is None else "negative_binomial")
+    data = found.data(table(y=y))
+    posterior = fit(found, data, Nuts(num_chains=8, num_warmup=200, num_samples=150), seed=1)
+    told = identified(found, posterior.draws, data)
+    assert told is not None and told.weakly == weak, told
+    assert (len(found.remarks(posterior.draws, data)) == 2) == weak
+
+
+def test_a_tie_between_the_parts_is_remarked_by_name():
+    found, rng = ZeroInflated("y ~ 1"), np.random.default_rng(5)
+    shared = rng.normal(size=(4, 100))
+    draws = {"zero_intercept": 0.3 * shared, "intercept": 0.2 * shared + 0.02 * rng.normal(size=(4, 100))}
+    sentence = found.remarks(draws, found.data(ROWS))[1]
+    assert sentence.startswith("The two parts are weakly identified: the share of structural zeros among all rows lies")
+    assert "its log odds are correlated with `mu` by 0.99; do not read the parts one by one" in sentence
+    at_a_point = {key: np.zeros((1, 4)) for key in draws}
+    assert identified(found, at_a_point, found.data(ROWS)) is None
+
+
+NEW_REFUSED = {
+    "an unseen level": (
+        {"g": ["c", "a"]},
+        "rows.csv, column `g`, row 1: is not a level of the fitted rows, got 'c'; they have a, b",
+    ),
+    "an empty number": (
+        {"x": [1.0, np.nan]},
+        "rows.csv, column `x`, row 2: must be a number, got an empty cell or NaN; "
+        "fill the cell in or leave the row out",
+    ),
+    "no exposure": (
+        {"time": [1.0, 0.0]},
+        "rows.csv, column `time`, row 2: must be above 0, got 0; correct it or leave the row out",
+    ),
+    "no column": ({"x": None}, "rows.csv: there is no column `x`; known: `g`, `time`"),
+}
+
+
+@pytest.mark.parametrize(("changes", "sentence"), NEW_REFUSED.values(), ids=NEW_REFUSED)
+def test_wrong_new_rows_are_refused(changes, sentence):
+    cells = {"x": [1.0, 2.0], "g": ["a", "b"], "time": [1.0, 2.0]} | changes
+    draws = {key: np.broadcast_to(value, (1, 4, *np.shape(value))) for key, value in POINT.items()}
+    with pytest.raises(InputError) as refused:
+        rows = table(**{name: values for name, values in cells.items() if values is not None})
+        model("poisson", "inflated", exposure="time").predict(draws, ROWS, rows)
+    assert str(refused.value) == sentence

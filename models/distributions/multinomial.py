@@ -32,14 +32,26 @@ class Multinomial(TorchDistribution):
         )
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
-        """One kind after another: binomial among the units that are left."""
+        """Unit by unit where units are fewer than kinds (words of a text); else one kind after another, binomial among
+        the units that are left."""
         shape = torch.Size(sample_shape) + self.batch_shape
+        most = int(self.total_count.max()) if self.total_count.numel() else 0
+        if most < self.event_shape[0]:
+            return self.units(shape, most)
         left, share, counts = self.total_count.expand(shape), torch.ones(self.batch_shape), []
         for k in range(self.event_shape[0] - 1):
             rate = (self.probs[..., k] / share.clamp(min=1e-300)).clamp(0, 1)
             counts.append(torch.binomial(left, rate.expand(shape)))
             left, share = left - counts[-1], share - self.probs[..., k]
         return torch.stack([*counts, left], dim=-1)
+
+    def units(self, shape: torch.Size, most: int) -> Tensor:
+        """Counts of up to `most` units a row, each of a kind drawn by itself."""
+        bounds = self.probs.cumsum(-1).expand(*shape, -1).contiguous()
+        kind = torch.searchsorted(bounds, torch.rand(*shape, most) * bounds[..., -1:], right=True)
+        there = torch.arange(most) < self.total_count.expand(shape)[..., None]
+        counts = torch.zeros_like(bounds)
+        return counts.scatter_add(-1, kind.clamp(max=self.event_shape[0] - 1), there.to(bounds.dtype))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """log of the multinomial coefficient and the kinds' probabilities, `(*batch)`."""
