@@ -84,7 +84,7 @@ def best(result: Result, groups: list[str]) -> list[Drawing]:
     rows = np.arange(len(order))
     axes[0].barh(rows, chance[order], color=hue, alpha=0.75, height=0.6)
     for row, g in zip(rows, order, strict=True):
-        axes[0].text(chance[g] + 0.015, row, f"{chance[g]:.1%}, loss {loss[g]:.2g}", va="center", fontsize=8)
+        axes[0].text(chance[g] + 0.015, row, f"{chance[g]:.1%}, loss {round(loss[g], 9):.2g}", va="center", fontsize=8)
     axes[0].set_yticks(rows, [shortened(groups[g], 24) for g in order])
     axes[0].set_ylim(len(order) - 0.4, -0.6)
     axes[0].set_xlim(0, min(1.45, 1.6 * float(chance.max())))
