@@ -1,6 +1,6 @@
 # make demo: set up, run the main job on real data.      make test: set up, check everything.
 # make test-slow: the long tests.                         make clean: remove the environments and caches.
-# make bench: measure speed beside other libraries (tests/benchmarks).
+# make bench: measure speed beside other libraries.        make notebooks: build and run experiments/notebooks anew.
 #
 # A file .venv*/.done-* says that a step is finished; it is written last, so that an interrupted step is done again.
 
@@ -8,7 +8,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow bench clean
+.PHONY: help demo test test-slow bench notebooks clean
 
 # The first of these that runs and is new enough.
 fits = $(shell for python in $(1); do \
@@ -49,6 +49,10 @@ endif
 
 test-slow: .venv/.done-test
 	.venv/bin/python -m pytest -q -m slow
+
+# From experiments/notebooks/cells; one alone: make notebooks NOTEBOOKS=naive_bayes.
+notebooks: .venv/.done-test
+	.venv/bin/python experiments/notebooks/build.py $(NOTEBOOKS)
 
 # Some half an hour; the figures mean something on an idle machine alone. In pieces, or on after an interruption:
 # make bench BENCH='--tables mixture svi', make bench BENCH=--missing.

@@ -1,8 +1,8 @@
-"""The command line: `pyrozoo run|check|schema|list`.
+"""The command line: `pyrozoo run|check|predict|compare|ppc|monitor|new|show|selftest|list|schema`.
 
 Exit codes: 0 done and every check holds; 1 the input is wrong (one line on stderr); 2 wrong usage; 3 the run finished
-and a check failed; 130 interrupted; 141 whoever read the output has gone. Every command imports what it needs, so that
-`--help` is there at once.
+and a check failed (of `ppc`, `monitor` and `selftest`: something does not hold); 130 interrupted; 141 whoever read the
+output has gone. Every command imports what it needs, so that `--help` is there at once.
 """
 
 from __future__ import annotations
@@ -12,10 +12,6 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from models.base import Data
 
 DONE, WRONG_INPUT, CHECK_FAILED, INTERRUPTED, BROKEN_PIPE = 0, 1, 3, 130, 141
 
@@ -76,6 +72,48 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--quiet", action="store_true", help="no progress and no tables, only the verdict and the report's path"
     )
+    predict = add("predict", predict_command, "predict new rows from a finished run: means, intervals, probabilities")
+    predict.add_argument("folder", type=Path, metavar="RUN", help="the folder of a finished run")
+    predict.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the new rows, a CSV or Parquet file like the fitted one",
+    )
+    predict.add_argument(
+        "--backend",
+        metavar="NAME",
+        help="whose draws to use (default: the run's most trusted, exact before nuts)",
+    )
+    predict.add_argument("--mass", type=float, default=0.9, help="what the intervals hold (default: 0.9)")
+    predict.add_argument(
+        "--out", type=Path, metavar="FILE", help="write the file's own columns and the predictions to a new CSV file"
+    )
+    new = add("new", new_command, "write a starter config for a family, with every setting explained")
+    new.add_argument("family", metavar="FAMILY", help="a family of the zoo, as `pyrozoo list` names it")
+    new.add_argument("--out", type=Path, metavar="FILE", help="the new file (default: FAMILY.yaml)")
+    show = add("show", show_command, "explain a family: its model, columns, settings and backends")
+    show.add_argument("family", metavar="FAMILY", help="a family of the zoo, as `pyrozoo list` names it")
+    compare = add("compare", compare_command, "compare finished runs on the same rows: elpd, weights, speed")
+    compare.add_argument("folders", type=Path, nargs="+", metavar="RUN", help="folders of finished runs, two or more")
+    ppc = add("ppc", ppc_command, "check a finished run's data against data that its model generates")
+    ppc.add_argument("folder", type=Path, metavar="RUN", help="the folder of a finished run")
+    ppc.add_argument("--prior", action="store_true", help="what the priors alone generate")
+    ppc.add_argument(
+        "--statistic",
+        dest="statistics",
+        action="append",
+        default=[],
+        metavar="FILE.py:NAME",
+        help="a further statistic, a function of observed sites and inputs by name; may be repeated",
+    )
+    monitor = add("monitor", monitor_command, "compare new rows with those that a finished run was fitted to")
+    monitor.add_argument("folder", type=Path, metavar="RUN", help="the folder of a finished run")
+    monitor.add_argument("--data", type=Path, required=True, metavar="FILE", help="the new rows, a CSV or Parquet file")
+    for sub in (compare, ppc, monitor):
+        sub.add_argument("--backend", metavar="NAME", help="whose draws to use (default: the run's most trusted)")
+    add("selftest", selftest_command, "compute known answers on this machine, offline, in less than a minute")
     add("schema", schema_command, "print the JSON Schema of a config, for editors")
     add("list", list_command, "list families, backends, guides, priors and bundled data")
     return top
@@ -102,18 +140,73 @@ def run_command(arguments: argparse.Namespace) -> int:
 def check_command(arguments: argparse.Namespace) -> int:
     from experiments.config import load_experiment
     from experiments.prepare import prepare
+    from experiments.words import counted
 
     experiment = load_experiment(arguments.config, arguments.overrides)
-    data = prepare(experiment).data
+    rows = prepare(experiment).num_rows
     backends = ", ".join(experiment.inference)
-    print(f"{experiment.path}: ok: {experiment.model_name}, {num_rows(data)} rows, inference: {backends}")
+    print(f"{experiment.path}: ok: {experiment.model_name}, {counted(rows, 'row')}, inference: {backends}")
     return DONE
 
 
-def num_rows(data: Data) -> int:
-    """Rows of the data: of its longest observed site, else what the inputs say."""
-    lengths = [len(value) for value in data.observed.values() if value.ndim]
-    return max(lengths, default=int(data.inputs.get("num_rows", 0)))
+def predict_command(arguments: argparse.Namespace) -> int:
+    from experiments.new_file import refuse_existing, write_new
+    from experiments.predictions import as_csv, predict
+
+    if arguments.out is not None:
+        refuse_existing(arguments.out)
+    found = predict(arguments.folder, arguments.data, arguments.backend, arguments.mass)
+    if arguments.out is None:
+        print(as_csv(found, whole=False), end="")
+    else:
+        write_new(arguments.out, as_csv(found, whole=True))
+        print(
+            f"{arguments.out}: {found.rows.num_rows} rows, by {found.backend}, intervals of {100 * arguments.mass:.6g}%"
+        )
+    return DONE
+
+
+def new_command(arguments: argparse.Namespace) -> int:
+    from experiments.new_file import write_new
+    from experiments.starters import starter
+
+    path = arguments.out or Path(f"{arguments.family}.yaml")
+    write_new(path, starter(arguments.family))
+    print(f"{path}: written; try it with: pyrozoo run {path}")
+    return DONE
+
+
+def show_command(arguments: argparse.Namespace) -> int:
+    from experiments.explain import explanation
+
+    print(explanation(arguments.family))
+    return DONE
+
+
+def compare_command(arguments: argparse.Namespace) -> int:
+    from experiments.criticism.commands import print_comparison
+
+    print_comparison(arguments.folders, arguments.backend)
+    return DONE
+
+
+def ppc_command(arguments: argparse.Namespace) -> int:
+    from experiments.criticism.commands import print_ppc
+
+    holds = print_ppc(arguments.folder, arguments.statistics, arguments.prior, arguments.backend)
+    return DONE if holds else CHECK_FAILED
+
+
+def monitor_command(arguments: argparse.Namespace) -> int:
+    from experiments.criticism.commands import print_monitor
+
+    return DONE if print_monitor(arguments.folder, arguments.data, arguments.backend) else CHECK_FAILED
+
+
+def selftest_command(arguments: argparse.Namespace) -> int:
+    from experiments.criticism.commands import print_selftest
+
+    return DONE if print_selftest() else CHECK_FAILED
 
 
 def schema_command(arguments: argparse.Namespace) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
 
 
 class Prepared(NamedTuple):
-    """model: the program, called with `data.inputs`. truth: simulated parameters by site, empty for real data."""
+    """model: the program, called with `data.inputs`. truth: simulated parameters by site, empty for real data.
+    num_rows: rows of the table that the data are from."""
 
     model: Any
     data: Data
     truth: Mapping[str, np.ndarray]
+    num_rows: int = 0
 
 
 def prepare(experiment: Experiment) -> Prepared:
@@ -49,7 +52,13 @@ def prepare(experiment: Experiment) -> Prepared:
         prepared = simulated(model, data, outcomes, named, simulate, stream(experiment.seed, "data"), experiment.where)
     if isinstance(experiment.model, ProgramConfig):
         refuse_misfit(model, prepared.data, experiment.where)
-    return prepared
+    return prepared._replace(num_rows=num_rows(prepared.data) if table is None else table.num_rows)
+
+
+def num_rows(data: Data) -> int:
+    """Rows of data that no table holds: of the longest observed site, else what the inputs say."""
+    lengths = [len(value) for value in data.observed.values() if value.ndim]
+    return max(lengths, default=int(data.inputs.get("num_rows", len(data.observed))))
 
 
 def refuse_misfit(model: Callable[..., Any], data: Data, where: Callable[[str], str]) -> None:
@@ -80,11 +89,18 @@ def read_table(experiment: Experiment) -> Table | None:
 
 def from_family(experiment: Experiment, family: Family, table: Table) -> Data:
     """The family's data; names on the left of `data.columns` are the family's words, or a formula's."""
-    try:
+    with located(experiment.where):
         return family.data(table, observed=experiment.data.simulate is None)
+
+
+@contextmanager
+def located(where: Callable[[str], str]) -> Iterator[None]:
+    """A family names the setting that is wrong; the config's file and line are added here."""
+    try:
+        yield
     except InputError as error:
         if error.where.startswith("model."):
-            raise InputError(experiment.where(error.where), error.rule, error.remedy) from error
+            raise InputError(where(error.where), error.rule, error.remedy) from error
         raise
 
 

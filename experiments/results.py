@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from experiments.criticism.prior_check import PriorFinding
+from experiments.criticism.record import Criticism
 from experiments.words import counted
 from inference.posterior import Posterior
 from models.base import Data, Story
@@ -62,6 +64,8 @@ class Result:
     truth: the parameters that the data were simulated with, by site; empty for real data.
     fits: by backend name, in the order of the config.
     manifest: seed, versions, data SHA-256, timings, and a `backends` part; JSON-able.
+    criticism: by backend, whether the fit generates such data and how well it predicts; prior_findings: the same of the
+    priors.
     """
 
     experiment: Experiment
@@ -74,6 +78,8 @@ class Result:
     agreement: Mapping[str, Agreement]
     manifest: Mapping[str, Any]
     truth: Mapping[str, np.ndarray] = field(default_factory=dict)
+    criticism: Mapping[str, Criticism] = field(default_factory=dict)
+    prior_findings: tuple[PriorFinding, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -88,3 +94,12 @@ class Result:
         if failed:
             return f"Do not trust this run yet: {failed} of {counted(len(self.checks), 'check')} failed"
         return f"Every check holds ({len(self.checks)})"
+
+    @property
+    def misfit(self) -> str:
+        """What the first fit that misses something of the data misses, as sentences; empty where none does.
+
+        No check fails for it: the posterior is right for the model, and the model is not right for the data.
+        """
+        missed = (one for one in self.criticism.values() if any(finding.surprising for finding in one.findings))
+        return next((one.told["predictive"] for one in missed), "")

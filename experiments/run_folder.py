@@ -14,6 +14,7 @@ from typing import Any
 
 from experiments import yaml_target
 from experiments.config import Experiment
+from experiments.criticism.record import as_json
 from experiments.results import Fit, Result
 from inference import arviz_bridge
 from models.errors import InputError
@@ -84,6 +85,10 @@ def write(result: Result, folder: Path) -> None:
     dump(folder / "manifest.json", result.manifest)
     dump(folder / "summary.json", {backend: fit.summary for backend, fit in result.fits.items()})
     dump(folder / "checks.json", [check._asdict() for check in result.checks])
+    if result.criticism:
+        priors = [finding._asdict() for finding in result.prior_findings]
+        fits = {backend: as_json(found) for backend, found in result.criticism.items()}
+        dump(folder / "criticism.json", {"priors": priors, "fits": fits})
     if result.agreement:
         rows = {
             variable: {
@@ -104,6 +109,12 @@ def anchored(experiment: Experiment) -> dict[str, Any]:
         if key in resolved[section]:
             path = (experiment.folder / resolved[section][key]).resolve()
             resolved[section] = {**resolved[section], key: str(path)}
+    statistics = resolved["checks"].get("statistics")
+    if statistics:
+        resolved["checks"] = {
+            **resolved["checks"],
+            "statistics": [str((experiment.folder / text).resolve()) for text in statistics],
+        }
     return resolved
 
 
@@ -125,7 +136,7 @@ def tree(result: Result, fit: Fit) -> Any:
             "constant_data": arrays,
         },
         dims={**data.dims, **posterior.dims},
-        coords=data.coords,
+        coords={**data.coords, **posterior.coords},
         attrs={"backend": posterior.backend, "experiment": result.experiment.name, "seed": result.experiment.seed},
     )
 

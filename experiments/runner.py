@@ -9,15 +9,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from experiments import run_folder
 from experiments.agreement import compare
 from experiments.checks import judge
-from experiments.config import Experiment
+from experiments.config import Experiment, ProgramConfig
+from experiments.criticism.of_run import criticise_run, try_statistics
+from experiments.criticism.prior_check import prior_check
 from experiments.datasets import sha256
+from experiments.derived import finish
+from experiments.predictions import choose, fitted_rows, of_experiment
 from experiments.prepare import Prepared, prepare
 from experiments.report import build
 from experiments.results import Fit, Result
@@ -28,6 +32,10 @@ from inference.program import Program, faults_of, read
 from inference.progress import Progress, silent
 from inference.streams import stream, workspace
 from models.base import Story, story
+from models.columns import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PRIOR_DRAWS = 1000
 UNTOLD = ("elbo", "estimates")  # facts for the report alone
@@ -45,6 +53,17 @@ class Run:
         """A backend's fit (the first one's by default) as ArviZ has it, with predictions, prior and log likelihood."""
         return run_folder.tree(self.result, self.result.fits[backend or next(iter(self.result.fits))])
 
+    def predict(
+        self, rows: str | Path | Table | Mapping[str, Any], backend: str | None = None, mass: float = 0.9
+    ) -> pd.DataFrame:
+        """Means, intervals and probabilities for new rows (a file, or columns by name), a row each; see
+        `experiments.predictions`."""
+        experiment = self.result.experiment
+        chosen = choose(backend, list(self.result.fits))
+        draws = self.result.fits[chosen].posterior.draws
+        fitted = fitted_rows(experiment, self.result.manifest["data"], experiment.name)
+        return of_experiment(experiment, draws, fitted, rows, chosen, mass).frame()
+
     def __repr__(self) -> str:
         return f"Run({self.result.experiment.name}: {self.result.verdict})"
 
@@ -58,6 +77,7 @@ def run(experiment: Experiment, out: str | Path | None = None, progress: Progres
     """Run an experiment and leave its folder behind (`out`, or the next free `runs/<name>`); InputError leaves
     nothing."""
     prepared = prepare(experiment)
+    try_statistics(experiment, prepared.data)
     with run_folder.new_folder(None if out is None else Path(out), experiment.name) as folder:
         # exact first: it refuses at once what it cannot serve, before any sampler has spent minutes
         order = sorted(experiment.inference, key=lambda name: name != "exact")
@@ -79,7 +99,10 @@ def run(experiment: Experiment, out: str | Path | None = None, progress: Progres
 
 
 def conclude(experiment: Experiment, prepared: Prepared, posteriors: Mapping[str, Posterior]) -> Result:
-    """Predictions, checks and agreement of the posteriors."""
+    """Labels aligned and quantities added; predictions, checks, agreement and criticism of the posteriors."""
+    truth = prepared.truth
+    if not isinstance(experiment.model, ProgramConfig):
+        posteriors, truth = finish(experiment.model, prepared.data, posteriors, truth)
     with workspace(stream(experiment.seed, "prediction"), experiment.num_threads), faults_of(prepared.model):
         program = read(prepared.model, prepared.data)
         before = {name: value.numpy()[None] for name, value in prior(program, PRIOR_DRAWS).items()}
@@ -88,17 +111,21 @@ def conclude(experiment: Experiment, prepared: Prepared, posteriors: Mapping[str
         check for name, found in fits.items() for check in judge(found.posterior, found.summary, experiment.checks)
     ]
     observed = prepared.data.observed
+    unseen = {name: draws for name, draws in before.items() if name not in observed}
+    generated = {name: draws for name, draws in before.items() if name in observed}
     return Result(
         experiment=experiment,
         story=told(prepared.model, program),
         data=prepared.data,
         fits=fits,
-        prior={name: draws for name, draws in before.items() if name not in observed},
-        prior_predictive={name: draws for name, draws in before.items() if name in observed},
+        prior=unseen,
+        prior_predictive=generated,
         checks=tuple(checks),
         agreement=compare({name: found.summary for name, found in fits.items()}),
         manifest=manifest(experiment, prepared, posteriors),
-        truth=prepared.truth,
+        truth=truth,
+        criticism=criticise_run(experiment, prepared.model, prepared.data, fits, unseen),
+        prior_findings=tuple(prior_check(prepared.data, generated)),
     )
 
 
@@ -143,7 +170,7 @@ def manifest(experiment: Experiment, prepared: Prepared, posteriors: Mapping[str
         "data": {
             "source": source,
             "sha256": sha256(config, experiment.folder),
-            "rows": max((len(value) for value in prepared.data.observed.values() if value.ndim), default=1),
+            "rows": prepared.num_rows,
         },
         "backends": {
             name: {

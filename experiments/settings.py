@@ -138,3 +138,6 @@ class Checks:
     ] = 0.3
     max_k_hat: Annotated[float | None, Field(ge=0, description="largest Pareto k-hat of a guide")] = 0.7
     elbo_plateau: Annotated[bool | None, Field(description="the ELBO must have reached a plateau")] = True
+    statistics: Annotated[
+        list[str] | None, Field(description="test statistics of your own, `my_stats.py:max_gap`, relative to this file")
+    ] = None

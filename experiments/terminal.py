@@ -68,12 +68,16 @@ def print_result(result: Result) -> None:
 
 
 def result_table(result: Result) -> Group:
-    """Verdict, failed checks, posterior by backend, and how far the backends agree."""
+    """Verdict, failed checks, posterior by backend, what the family says of it, and how far the backends agree."""
     parts: list[RenderableType] = [
         Text(f"{result.experiment.name}: {result.verdict}", style="bold green" if result.passed else "bold red")
     ]
     parts += [Text(f"  {check.backend}: {check.message}", style="red") for check in result.checks if not check.passed]
+    if result.misfit:
+        parts.append(Text(result.misfit, style="yellow"))
     parts.append(posterior_table(result))
+    told = [sentence for fit in result.fits.values() for sentence in fit.posterior.facts.get("remarks", ())]
+    parts += [Text(sentence) for sentence in dict.fromkeys(told)]
     left = max(len(fit.summary) for fit in result.fits.values()) - MOST_VARIABLES
     if left > 0:
         parts.append(Text(f"{left} more variables are in the report"))

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments.cli import num_rows
 from experiments.config import Experiment, load_experiment
+from experiments.prepare import num_rows
 from experiments.results import Agreement, Check, Fit, Result
 from experiments.terminal import RunProgress, result_table
 from inference.posterior import Posterior
@@ -151,12 +151,21 @@ def test_check_says_what_it_found(run_cli, coin):
     assert run_cli("check", "coin.yaml") == (0, "coin.yaml: ok: beta_bernoulli, 3 rows, inference: exact, nuts\n", "")
 
 
+def test_rows_of_a_sequence_are_those_of_its_table(run_cli):
+    Path("series.yaml").write_text(
+        "name: series\nmodel: {family: hidden_markov, emission: poisson}\n"
+        "data: {values: {y: [1, 0, 4, 5]}}\ninference: nuts\n"
+    )
+    assert run_cli("check", "series.yaml").out == "series.yaml: ok: hidden_markov, 4 rows, inference: nuts\n"
+
+
 @pytest.mark.parametrize(
     ("data", "rows"),
     [
         (Data({"num_rows": 3}, {"y": np.zeros(3)}), 3),
         (Data({"num_rows": 4}), 4),
         (Data({}, {"y": np.zeros((7, 2)), "z": np.array(1.0)}), 7),
+        (Data({}, {"y": np.array(1.0)}), 1),
         (Data(), 0),
     ],
 )

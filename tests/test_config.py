@@ -183,9 +183,14 @@ def test_the_resolved_config_says_every_default():
         "family": "logistic_regression",
         "formula": "y ~ x + g",
         "event": None,
+        "trials": None,
+        "likelihood": "bernoulli",
         "standardise": True,
         "prior": "normal(0, 2.5)",
         "intercept_prior": "normal(0, 2.5)",
+        "group_sd_prior": "half_normal(1)",
+        "lkj": 1.0,
+        "noise_prior": "beta(1, 9)",
     }
     assert resolved["inference"]["nuts"]["target_accept_prob"] == "auto"
     assert resolved["checks"]["elbo_plateau"] is True

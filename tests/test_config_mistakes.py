@@ -10,6 +10,7 @@ import pytest
 from experiments.config import Experiment, load_experiment
 from models import FAMILIES, InputError
 
+KNOWN = "known: `prior`, `pooling`, `mean_prior`, `spread_prior`, `baseline`"
 COIN = """\
 # configs/coin_flips.yaml: is this coin fair? Ten flips, three ways to the same posterior.
 name: coin_flips
@@ -60,7 +61,7 @@ MISTAKES: list[tuple[str, str, str]] = [
     (
         "prior:",
         "__dataclass_self__:",
-        "x.yaml:4: model.__dataclass_self__: not a setting of `beta_bernoulli`; known: `prior`",
+        "x.yaml:4: model.__dataclass_self__: not a setting of `beta_bernoulli`; " + KNOWN,
     ),
     ("{values:", "{value:", "x.yaml:5: data.value: not a setting of `data`; did you mean `values`?"),
     ("[exact, svi, nuts]", "nust", "x.yaml:6: inference.nust: 'nust' is not a backend; did you mean `nuts`?"),
@@ -188,7 +189,7 @@ MISTAKES: list[tuple[str, str, str]] = [
     (
         'prior: "beta(2, 2)"',
         "event: [1]",
-        "x.yaml:4: model.event: not a setting of `beta_bernoulli`; known: `prior`",
+        "x.yaml:4: model.event: not a setting of `beta_bernoulli`; " + KNOWN,
     ),
     (
         'beta_bernoulli, prior: "beta(2, 2)"',
@@ -351,7 +352,11 @@ MISTAKES: list[tuple[str, str, str]] = [
         "{observed: [y], values:",
         "x.yaml:5: data.observed: is for programs: a family knows its own observed site; leave it out",
     ),
-    ("[exact, svi, nuts]", "[]", "x.yaml:6: inference: names no backend; known: `exact`, `svi`, `nuts`, `hmc`, `metropolis`"),
+    (
+        "[exact, svi, nuts]",
+        "[]",
+        "x.yaml:6: inference: names no backend; known: `exact`, `svi`, `nuts`, `hmc`, `metropolis`, `importance`",
+    ),
     ("[exact, svi, nuts]", "[svi, exact, svi]", "x.yaml:6: inference[2]: `svi` is named twice; keep one of the two"),
     (
         "[exact, svi, nuts]",

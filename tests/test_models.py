@@ -13,7 +13,18 @@ from pydantic import ValidationError
 
 from inference.predict import prior
 from inference.streams import workspace
-from models import FAMILIES, BetaBernoulli, InputError, LogisticRegression, NaiveBayes, Table, ZeroInflated
+from models import (
+    FAMILIES,
+    BetaBernoulli,
+    GaussianMixture,
+    HiddenMarkov,
+    InputError,
+    LogisticRegression,
+    NaiveBayes,
+    Prior,
+    Table,
+    ZeroInflated,
+)
 from models.base import story
 
 OUTCOMES = [0, 1, 1, 0, 1]
@@ -42,7 +53,21 @@ MODELS = {
     "one rate, counts": (BetaBernoulli(), table(successes=[3, 0], trials=[5, 2])),
     "rates by group, rows": (BetaBernoulli(), table(outcome=OUTCOMES, group=["b", "a", "a", "c", "b"])),
     "rates by group, counts": (BetaBernoulli(), table(successes=[3, 0], trials=[5, 2], group=["b", "a"])),
+    "rates of one population": (
+        BetaBernoulli(pooling="partial"),
+        table(successes=[3, 0, 2], trials=[5, 2, 9], group=["b", "a", "c"]),
+    ),
+    "rates of one population, prior of kappa": (
+        BetaBernoulli(pooling="partial", spread_prior=Prior("inverse_gamma", (0.5, 1.0))),
+        table(outcome=OUTCOMES, group=["b", "a", "a", "c", "b"]),
+    ),
+    "groups with one rate": (BetaBernoulli(pooling="complete"), table(outcome=OUTCOMES, group=list("baacb"))),
     "regression": (LogisticRegression("y ~ x + group"), NUMBERS),
+    "regression, varying effects": (LogisticRegression("y ~ x + (1 + x | group)"), NUMBERS),
+    "regression, robust": (LogisticRegression("y ~ x", likelihood="robust"), NUMBERS),
+    "regression, several labels": (LogisticRegression("group ~ x + z", likelihood="categorical"), NUMBERS),
+    "regression, horseshoe": (LogisticRegression("y ~ x + z", prior="horseshoe(1)"), NUMBERS),
+    "regression, trials": (LogisticRegression("y ~ x", trials="plate"), NUMBERS),
     "regression, own scale": (LogisticRegression("y ~ x + z", standardise=False), NUMBERS),
     "regression, no intercept": (LogisticRegression("y ~ 0 + x"), NUMBERS),
     "regression, intercept alone": (LogisticRegression("y ~ 1"), NUMBERS),
@@ -50,6 +75,25 @@ MODELS = {
     "hurdle, own scale": (ZeroInflated("y ~ x", zeros="hurdle", likelihood="gamma", standardise=False), NUMBERS),
     "hurdle of amounts": (ZeroInflated("y ~ x", zeros="hurdle", likelihood="lognormal"), NUMBERS),
     "counts alone": (ZeroInflated("y ~ 0 + x", zeros="none"), NUMBERS),
+    **{
+        f"mixture, {covariance}": (GaussianMixture(features=("x", "z"), covariance=covariance), NUMBERS)
+        for covariance in ("spherical", "diagonal", "full", "tied")
+    },
+    "mixture, heavy tails, ordered": (
+        GaussianMixture(components=3, features=("x",), component="student_t", order="mean"),
+        table(x=[1.0, np.nan, 4.0, 7.0, 11.0]),
+    ),
+    "mixture, known scale": (
+        GaussianMixture(features=("x", "z"), covariance="spherical", scale=1.0, standardise=False),
+        NUMBERS,
+    ),
+    "states, numbers": (HiddenMarkov(states=3, channels=("x", "z"), start="free"), NUMBERS),
+    "states, counts": (HiddenMarkov(emission="negative_binomial", channels=("plate",), start="stationary"), NUMBERS),
+    "states, labels in sequences": (
+        HiddenMarkov(emission="categorical", channels=("word",), sticky=2.0),
+        table(word=["u", "v", None, "w", "u"], sequence=["a", "a", "b", "b", "b"]),
+    ),
+    "states, ordered": (HiddenMarkov(emission="poisson", channels=("y",), order="emission"), NUMBERS),
     "naive Bayes, every kind of feature": (
         NaiveBayes("class", binary=("b",), category=("c", "d"), count=("one", "two"), number=("x",)),
         Table(
@@ -96,6 +140,31 @@ def test_a_prior_draw_has_the_sites_and_axes_of_dims(model, rows, observed):
     for name, dims in data.dims.items():
         if name in data.inputs:
             assert np.shape(data.inputs[name]) == tuple(sizes[dim] for dim in dims), name
+
+
+@pytest.mark.parametrize(("model", "rows"), MODELS.values(), ids=MODELS)
+def test_quantities_and_predictions_have_the_shape_of_what_they_are_of(model, rows):
+    data = model.data(rows)
+    with workspace(1):
+        program = program_of(model, data)
+        drawn = {name: values.numpy().reshape(2, 3, *values.shape[1:]) for name, values in prior(program, 6).items()}
+    draws = {name: values for name, values in drawn.items() if name not in data.observed}
+    axis = model.exchangeable
+    assert axis is None or any(axis in model.dims[site] for site in draws)
+
+    found = model.quantities(draws, data)
+    assert not set(found.draws) & set(program.dims)
+    sizes = {dim: len(labels) for dim, labels in {**data.coords, **found.coords}.items()}
+    for name, values in found.draws.items():
+        dims = found.dims.get(name, ())
+        assert values.shape == (2, 3, *(sizes.get(dim, size) for dim, size in zip(dims, values.shape[2:], strict=True)))
+        assert np.isfinite(values).all(), name
+
+    told = model.predict(draws, rows, rows, mass=0.5)
+    assert told
+    for name, column in told.items():
+        assert np.shape(column) == (rows.num_rows,), name
+        assert np.asarray(column).dtype.kind in "OUib" or np.isfinite(column).all(), name
 
 
 @pytest.mark.parametrize("name", FAMILIES)

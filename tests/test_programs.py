@@ -100,7 +100,7 @@ def load(text: str, *overrides: str) -> Any:
 
 
 def test_a_class_takes_settings_and_columns_by_name():
-    model, data, truth = prepare(load(MEANS))
+    model, data, truth, _ = prepare(load(MEANS))
     assert (model.scale, model.slope, truth) == (2, 0.5, {})
     assert list(data.inputs) == ["party", "num_party", "num_rows", "x"]
     assert data.inputs["party"].tolist() == [0, 1, 0, 1] and data.inputs["party"].dtype == np.int64
@@ -199,7 +199,7 @@ def test_values_of_any_shape():
 
 def test_labels_written_out_are_codes_with_names():
     values = "{party: [left, right, left], y: [1, 2, 3]}"
-    _, data, _ = prepare(load(MEANS.replace("{path: rows.csv, columns: {party: side},", f"{{values: {values},")))
+    data = prepare(load(MEANS.replace("{path: rows.csv, columns: {party: side},", f"{{values: {values},"))).data
     assert data.inputs["party"].tolist() == [0, 1, 0]
     assert (data.inputs["num_party"], data.inputs["num_rows"]) == (2, 3)
     assert data.coords == {"party": ["left", "right"]}

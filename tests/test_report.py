@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from html import unescape
 from pathlib import Path
@@ -14,13 +14,16 @@ import pytest
 import yaml
 from scipy import stats
 
-from experiments.report import build
+from experiments.report import build, families, figures, style
 from experiments.report.curves import bounds, density
+from experiments.report.figures import pictures
+from experiments.report.posterior_figures import densities
 from experiments.report.sampler_figures import divergences
 from experiments.report.variables import Variable, some
 from experiments.results import Agreement, Check, Fit, Result
 from experiments.words import counted, flat, in_step, listed, number
 from inference.posterior import Posterior
+from models import FAMILIES
 from models.base import Data, Story
 
 TERMS = [f"C(savings_account_status)[T.level_{k:02d}]" for k in range(12)] + [
@@ -237,6 +240,14 @@ def real() -> Result:
 RESULTS = {"coin": coin, "credit": credit, "grouped": grouped, "real": real}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_family_pictures() -> Iterator[None]:
+    """The results here are made up: their families' own pictures would look for what only a run has."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "FAMILY_FIGURES", {})
+        yield
+
+
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: build(result(), tmp_path_factory.mktemp(name)) for name, result in RESULTS.items()}
@@ -287,7 +298,7 @@ def test_the_page_needs_nothing_but_itself(html: dict[str, str], name: str) -> N
     page = html[name]
     assert not re.search(r"<(script|link|iframe|object)\b", page)
     assert all(
-        address.startswith("data:image/png;base64,") for address in re.findall(r'\b(?:src|href)="([^"]*)"', page)
+        address.startswith(("data:image/png;base64,", "#")) for address in re.findall(r'\b(?:src|href)="([^"]*)"', page)
     )
     assert "url(" not in page and "@import" not in page
 
@@ -487,3 +498,35 @@ def test_a_choice_of_variables_loses_no_site() -> None:
     large = [Variable("z", (k,), f"z[{k}]") for k in range(100)]
     chosen = some([*large, Variable("mu", (), "mu")], 10)
     assert [variable.name for variable in chosen] == [f"z[{k}]" for k in range(9)] + ["mu"]
+
+
+def test_an_event_has_no_density(tmp_path):
+    rng = np.random.default_rng(1)
+    draws = {"theta": rng.beta(3, 4, (2, 100)), "best": rng.integers(0, 2, (2, 100)).astype(float)}
+    told = Posterior("nuts", draws, {"theta": (), "best": ()})
+    result = replace(coin(truth=False), fits={"nuts": fit(told, {})}, prior={}, agreement={})
+    (drawing,) = densities(result)
+    assert drawing.alt == "Marginal densities of 1 variable: nuts."
+    only = Posterior("nuts", {"best": draws["best"]}, {"best": ()})
+    assert densities(replace(result, fits={"nuts": fit(only, {})})) == []
+
+
+def test_every_family_has_pictures_of_its_own():
+    assert list(families.FAMILY_FIGURES) == sorted(FAMILIES)
+
+
+def test_a_family_has_pictures_of_its_own_after_the_forest(tmp_path, monkeypatch):
+    def own(result: Result) -> list[style.Drawing]:
+        figure = style.canvas(1.0)
+        figure.subplots().plot([0, 1])
+        return [style.Drawing("own", "A picture of its own", "A line.", "It rises.", figure)]
+
+    monkeypatch.setattr(figures, "FAMILY_FIGURES", {"beta_bernoulli": own})
+    result = coin()
+    for model, expected in (({"family": "beta_bernoulli"}, ["forest.png", "own.png"]), ({"program": "a.py:B"}, [])):
+        experiment = named("coin", model=model)
+        files = [picture.file for picture in pictures(replace(result, experiment=experiment))]
+        assert files[: len(expected)] == expected and ("own.png" in files) == bool(expected)
+    html = build(replace(result, experiment=named("coin", model={"family": "beta_bernoulli"})), tmp_path).read_text()
+    assert html.index("Posterior intervals") < html.index("A picture of its own") < html.index("Prior to posterior")
+    assert (tmp_path / "figures" / "own.png").is_file()

@@ -13,8 +13,9 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from experiments.report import tables
-from experiments.report.figures import pictures
+from experiments.report import style, tables
+from experiments.report.criticism import sections
+from experiments.report.figures import picture, pictures
 from experiments.report.variables import Quantiles, has, reference, truth_of, variables
 from experiments.results import Result
 from experiments.words import counted, flat, in_step, listed, number
@@ -30,18 +31,28 @@ def build(result: Result, folder: Path) -> Path:
 
     The same result gives the same bytes. OSError where the folder cannot be written.
     """
-    drawn = pictures(result)
+    drawn, criticism = pictures(result), criticised(result)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
-    for picture in drawn:
-        (folder / "figures" / picture.file).write_bytes(picture.png)
+    for figure in [*drawn, *(figure for part in criticism for figure in part["pictures"])]:
+        (folder / "figures" / figure.file).write_bytes(figure.png)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["code"] = code
     template = environment.from_string(
         resources.files(__package__).joinpath("template.html").read_text(encoding="utf-8")
     )
     path = folder / "report.html"
-    path.write_text(template.render(content(result), pictures=drawn), encoding="utf-8", newline="\n")
+    page = template.render(content(result), pictures=drawn, criticism=criticism)
+    path.write_text(page, encoding="utf-8", newline="\n")
     return path
+
+
+def criticised(result: Result) -> list[dict[str, Any]]:
+    """The criticism's sections with their figures drawn."""
+    with style.look():
+        return [
+            {**part._asdict(), "anchor": part.anchor, "pictures": [picture(drawing) for drawing in part.drawings]}
+            for part in sections(result)
+        ]
 
 
 def table_html(result: Result) -> str:
@@ -76,6 +87,7 @@ def content(result: Result) -> dict[str, Any]:
         "created": moment(str(manifest.get("created", ""))),
         "backends": listed(backends),
         "essence": essence(result),
+        "misfit": result.misfit,
         "story": result.story,
         "notes": list(result.story.notes),
         "settings": flat(resolved["model"]) if isinstance(resolved.get("model"), Mapping) else [],

@@ -7,6 +7,8 @@ import re
 from typing import NamedTuple
 
 from experiments.report import posterior_figures, predictive_figures, sampler_figures, style
+from experiments.report.families import FAMILY_FIGURES
+from experiments.report.style import Drawing
 from experiments.results import Result
 
 FIGURES = (
@@ -38,15 +40,14 @@ class Picture(NamedTuple):
 
 def pictures(result: Result) -> list[Picture]:
     """Draw every figure that the result has the numbers for."""
+    first, *rest = FIGURES
+    own = FAMILY_FIGURES.get(str(result.experiment.resolved.get("model", {}).get("family")))
     with style.look():
-        drawings = [drawing for figure in FIGURES for drawing in figure(result)]
-        return [
-            Picture(
-                f"{re.sub(r'[^A-Za-z0-9_-]+', '-', drawing.name)}.png",
-                drawing.title,
-                drawing.alt,
-                drawing.caption,
-                style.as_png(drawing.figure),
-            )
-            for drawing in drawings
-        ]
+        drawings = [drawing for figure in (first, *filter(None, [own]), *rest) for drawing in figure(result)]
+        return [picture(drawing) for drawing in drawings]
+
+
+def picture(drawing: Drawing) -> Picture:
+    """The drawing as a file; in the report's style where that is switched on (`style.look`)."""
+    file = f"{re.sub(r'[^A-Za-z0-9_-]+', '-', drawing.name)}.png"
+    return Picture(file, drawing.title, drawing.alt, drawing.caption, style.as_png(drawing.figure))

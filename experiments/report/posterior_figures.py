@@ -99,9 +99,11 @@ def most_labelled(axes: Sequence[Axes]) -> Axes:
 
 
 def densities(result: Result) -> list[Drawing]:
-    """Up to twelve marginal densities: every backend, the prior, the truth."""
-    every = variables(result)
+    """Up to twelve marginal densities: every backend, the prior, the truth. An event, 0 or 1 in a draw, has none."""
+    every = [variable for variable in variables(result) if not is_event(result, variable)]
     shown = some(every, 12)
+    if not shown:
+        return []
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)
     figure = style.canvas(2.9 if len(shown) == 1 else 1.95 * rows + 0.4)
@@ -126,6 +128,12 @@ def densities(result: Result) -> list[Drawing]:
             figure,
         )
     ]
+
+
+def is_event(result: Result, variable: Variable) -> bool:
+    """Whether the variable is 0 or 1 in every draw of every backend that has more than one."""
+    found = [draws_of(fit.posterior.draws, variable) for fit in result.fits.values() if has(fit.posterior, variable)]
+    return all(values.size > 1 and np.isin(values, (0.0, 1.0)).all() for values in found)
 
 
 def densities_of(result: Result, variable: Variable, ax: Axes) -> None:

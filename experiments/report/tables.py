@@ -24,6 +24,7 @@ ESTIMATES = {
 REMARKS = {
     "untraced": "The program could not be traced into one graph ({}). It ran as plain Pyro: rightly, but slowly.",
     "held_parameters": "Held at the value that the program gives it, as no prior is on it: {}.",
+    "labels_aligned": "Labels are arbitrary: all draws were aligned to one labelling along {}.",
     "moved_chains": "Chains that settled where next to no mass is, and were moved to others during warm-up: {}.",
     "states_left_out": "Summed out and not handed back, as the draws would be too many: {}.",
 }
@@ -138,14 +139,14 @@ def estimates(fit: Fit) -> Table | None:
 
 
 def remarks(fit: Fit) -> list[str]:
-    """What the reader must know about how the program was run, one sentence each."""
+    """What the reader must know: what the family says of the fit, and how the program was run, one sentence each."""
     told = {key: fit.posterior.facts.get(key) for key in REMARKS}
     named = {
         key: str(value) if isinstance(value, (str, int)) else listed([f"`{name}`" for name in value])
         for key, value in told.items()
         if value
     }
-    return [REMARKS[key].format(value) for key, value in named.items()]
+    return [*fit.posterior.facts.get("remarks", ()), *(REMARKS[key].format(value) for key, value in named.items())]
 
 
 def agreement(result: Result) -> Table:

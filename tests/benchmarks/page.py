@@ -33,7 +33,8 @@ seeds in `problems.py`; every library gets the same data, the same priors and th
   many short chains scatters around 1 + chains / ESS. A rate with one above 1.01 is not yet one of sound draws.
 - **cores**: processor seconds over seconds while fitting, where one process does the work.
 - **others**: cores that other work on the machine took meanwhile. A star marks more than 0.2: such a figure is too low.
-- Pyrozoo runs its defaults, 16 chains x (400 + 400), where 400 is the most that warm-up takes, and the same with 64 chains.
+- Pyrozoo runs its defaults, 16 chains x (400 + 400), where 400 is the most that warm-up takes, and the same with 64
+  chains.
 - Peers run 4 chains x (1000 + 1000). NumPyro: four host devices of one thread (parallel) or one (vectorized), its
   compiled program kept from fit to fit, for `MCMC.run` by itself compiles anew every time, some seconds in each.
   nutpie and Stan: two chains at once. Pyro: one chain x (500 + 500), one fit, its rate doubled as if two cores ran two

@@ -1,0 +1,155 @@
+"""Scores: how well a model predicts rows that it was not fitted to, in log probability (nats).
+
+    elpd_loo = sum over rows of log p(y[n] | all other rows)     PSIS-LOO (Vehtari, Gelman & Gabry 2017)
+    p        = lppd - elpd, the effective number of parameters; lppd = sum of log p(y[n] | all rows)
+    se       = sqrt(N var(pointwise))
+    waic     = lppd - sum over rows of var log p(y[n] | theta)   Watanabe 2010
+
+A row is left out by weighting draws with 1 / p(y[n] | theta), Pareto-smoothed; k-hat says where that holds.
+Log likelihoods come as `(draws, rows)`, one chunk of rows after the other, so that memory holds one chunk alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from inference import arviz_bridge
+from inference.posterior import Posterior
+
+MOST_K = 0.7  # above it a row's estimate may be far off however many draws there are
+
+
+class Loo(NamedTuple):
+    """Leave-one-out cross-validation. pointwise, k: by row `(rows,)`. good_k: what k-hat may be with these draws."""
+
+    elpd: float
+    se: float
+    p: float
+    pointwise: np.ndarray
+    k: np.ndarray
+    good_k: float
+
+    @property
+    def bad(self) -> np.ndarray:
+        """Positions of the rows whose k-hat is too large."""
+        return np.flatnonzero(~(self.k <= self.good_k))
+
+
+class Waic(NamedTuple):
+    """Widely applicable information criterion on the scale of elpd; unsafe where a pointwise variance is above 0.4."""
+
+    elpd: float
+    se: float
+    p: float
+    num_unsafe: int
+
+
+class HeldOut(NamedTuple):
+    """Log predictive density of rows that the model was not fitted to, their sum and by row."""
+
+    lpd: float
+    se: float
+    pointwise: np.ndarray
+
+    @property
+    def perplexity(self) -> float:
+        return perplexity(self.pointwise)
+
+
+def log_mean_exp(log_likelihood: np.ndarray) -> np.ndarray:
+    """log of the mean probability over draws, `(draws, rows)` -> `(rows,)`; the mean is inside the log."""
+    from scipy.special import logsumexp
+
+    return np.asarray(logsumexp(log_likelihood, axis=0) - np.log(len(log_likelihood)))
+
+
+def spread(pointwise: np.ndarray) -> float:
+    """Standard error of a sum of N values; NaN for a single one."""
+    return float(np.sqrt(len(pointwise) * pointwise.var(ddof=1))) if len(pointwise) > 1 else float("nan")
+
+
+def loo(
+    chunks: Iterable[np.ndarray],
+    efficiency: float = 1.0,
+    each: Callable[[slice, np.ndarray], None] | None = None,
+) -> Loo:
+    """Fold PSIS-LOO over chunks of log likelihood, each `(draws, rows of the chunk)`.
+
+    efficiency: effective draws over draws (`efficiency` below), 1 for independent draws.
+    each: called for every chunk with its rows and the weights of the draws without each of them, `(draws, rows)`.
+    """
+    from scipy.special import logsumexp
+
+    elpd, lppd, shapes, draws = [], [], [], 1
+    for chunk in chunks:
+        draws = len(chunk)
+        rows = np.ascontiguousarray(chunk.T, dtype=float)
+        weights, k = arviz_bridge.psis(-rows, efficiency)
+        elpd.append(np.asarray(logsumexp(weights + rows, axis=1)))
+        lppd.append(log_mean_exp(chunk))
+        shapes.append(k)
+        if each is not None:
+            end = sum(map(len, elpd))
+            each(slice(end - len(rows), end), np.exp(weights).T)
+    pointwise, k = np.concatenate(elpd), np.concatenate(shapes)
+    total = float(pointwise.sum())
+    good = min(MOST_K, 1 - 1 / np.log10(draws)) if draws > 1 else 0.0
+    return Loo(total, spread(pointwise), float(np.concatenate(lppd).sum()) - total, pointwise, k, float(good))
+
+
+def waic(chunks: Iterable[np.ndarray]) -> Waic:
+    """Fold WAIC over chunks of log likelihood. ArviZ's own is in 0.x alone."""
+    parts = [(log_mean_exp(chunk), chunk.var(axis=0)) for chunk in chunks]
+    lppd, variance = (np.concatenate(part) for part in zip(*parts, strict=True))
+    pointwise = lppd - variance
+    return Waic(float(pointwise.sum()), spread(pointwise), float(variance.sum()), int((variance > 0.4).sum()))
+
+
+def held_out(chunks: Iterable[np.ndarray]) -> HeldOut:
+    """Fold the log predictive density over chunks of the held-out rows' log likelihood."""
+    pointwise = np.concatenate([log_mean_exp(chunk) for chunk in chunks])
+    return HeldOut(float(pointwise.sum()), spread(pointwise), pointwise)
+
+
+def perplexity(pointwise: np.ndarray) -> float:
+    """exp of the mean negative log probability: 1 for certainty, K for a guess among K."""
+    return float(np.exp(-np.mean(pointwise)))
+
+
+def efficiency(posterior: Posterior) -> float:
+    """Effective draws for the mean over draws, averaged over variables as ArviZ does; 1 for independent draws."""
+    if not posterior.dependent or len(next(iter(posterior.draws.values()))) == 1:
+        return 1.0
+    sizes = []
+    for draws in posterior.draws.values():
+        variance = np.var(draws, axis=(0, 1), ddof=1)
+        error = arviz_bridge.diagnostics(draws)["mcse_mean"]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            sizes.append(np.ravel(variance / error**2))
+    found = np.concatenate(sizes)
+    found = found[np.isfinite(found)]
+    return float(found.mean() / posterior.num_draws) if len(found) else 1.0
+
+
+def by_row(log_likelihood: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Sites' log likelihoods `(chain, draw, *shape)` as one table `(draws, rows)`.
+
+    Sites of one length say something about the same rows (a class and its features) and are added; sites of several
+    lengths follow each other. What a site has beyond its first axis belongs to its row.
+    """
+    tables = []
+    for values in log_likelihood.values():
+        flat = values.reshape(values.shape[0] * values.shape[1], *values.shape[2:])
+        tables.append(flat.reshape(len(flat), flat.shape[1] if flat.ndim > 1 else 1, -1).sum(axis=2))
+    if len({table.shape[1] for table in tables}) == 1:
+        return np.asarray(sum(tables[1:], start=tables[0]))
+    return np.concatenate(tables, axis=1)
+
+
+def in_chunks(table: np.ndarray, values: int = 2_000_000) -> Iterable[np.ndarray]:
+    """Views of a table `(draws, rows)` with at most `values` numbers each."""
+    width = max(1, values // len(table))
+    return (table[:, start : start + width] for start in range(0, table.shape[1], width))
