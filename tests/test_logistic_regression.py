@@ -169,10 +169,10 @@ def log_joint(found: LogisticRegression, data: Data, at: dict[str, np.ndarray]) 
         logit = logit + (inputs["group_x"] * effect[inputs["group_member"]]).sum(axis=1)
     if found.trials is not None:
         return float(total + scipy.stats.binom(inputs["trials"], expit(logit)).logpmf(y).sum())
-    p = expit(logit)
-    if "noise" in at:
-        total += scipy.stats.beta(1, 9).logpdf(at["noise"])
-        p = at["noise"] / 2 + (1 - at["noise"]) * p
+    if "noise" not in at:
+        return float(total + log_expit(np.where(y == 1, logit, -logit)).sum())
+    total += scipy.stats.beta(1, 9).logpdf(at["noise"])
+    p = at["noise"] / 2 + (1 - at["noise"]) * expit(logit)
     return float(total + scipy.stats.bernoulli(p).logpmf(y).sum())
 
 
