@@ -241,7 +241,7 @@ ANSWERS: tuple[Answer, ...] = (
         1e-11,
         product.elbo,
     ),
-    Answer("SA1", "Beta(9, 5) from uniform proposals: ESS / N", 0.444024727, 0.02, product.importance_share),
+    Answer("SA1", "Beta(9, 5) from uniform proposals: ESS / N", 0.444026059, 0.02, product.importance_share),
     Answer(
         "SA2",
         "Beta(9, 5) by NUTS, HMC, Metropolis and importance sampling: means",
