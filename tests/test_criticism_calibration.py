@@ -27,6 +27,11 @@ def close(found, expected, tolerance=1e-9):
 # --- the reliability table
 
 
+@pytest.fixture(autouse=True)
+def same_numbers_whatever_ran_before(monkeypatch):
+    monkeypatch.setitem(globals(), "RNG", np.random.default_rng(12))
+
+
 def test_ca1_five_predictions_in_three_bins():
     table = cal.reliability(CONFIDENCE, CORRECT, THREE)
     assert [row.rows for row in table] == [2, 1, 2]

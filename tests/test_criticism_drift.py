@@ -14,6 +14,11 @@ TRAIN, LIVE = OLD.normal(0, 1, 1000), OLD.normal(0.5, 1.2, 1000)
 RNG = np.random.default_rng(17)
 
 
+@pytest.fixture(autouse=True)
+def same_numbers_whatever_ran_before(monkeypatch):
+    monkeypatch.setitem(globals(), "RNG", np.random.default_rng(17))
+
+
 def test_dr1_distance_and_its_chance():
     distance, chance = drift.ks(TRAIN, LIVE)
     assert distance == pytest.approx(0.231, abs=1e-12)
@@ -92,6 +97,10 @@ def test_zeros_that_stand_for_missing_values():
         is None
     )
     assert drift.zeros_for_missing("height", gaps, gaps) is None
+    # an indicator, and three zeros more than chance brings in twenty rows
+    assert drift.zeros_for_missing("smoker", np.arange(500) % 2, np.zeros(500)) is None
+    assert drift.zeros_for_missing("height", gaps, np.r_[np.zeros(6), height[:14]]) is None
+    assert drift.zeros_for_missing("height", gaps, np.r_[np.zeros(16), height[:4]]) is not None
 
 
 def test_confidence_that_drops():

@@ -145,3 +145,11 @@ def test_what_cannot_be_monitored_is_refused(folder, tmp_path):
         monitor(tmp_path / "gone", {"age": [1.0]})
     with pytest.raises(InputError, match="age"):
         monitor(folder / "region", Table({"region": np.array(["east"], dtype=object)}, "new.csv"))
+
+
+def test_a_few_new_rows_may_have_one_label_and_one_value_of_a_predictor(folder):
+    few = {name: np.asarray(values)[:4] for name, values in rows(np.random.default_rng(12), 400).items()}
+    few["age"] = np.full(4, few["age"][0])
+    few["bought"] = np.full(4, few["bought"][0])
+    found = monitor(folder / "plain", few)
+    assert found.loss is not None and np.isfinite(found.loss.new)

@@ -113,10 +113,13 @@ LEVELS = {"stable": "is as it was", "watch": "has moved somewhat", "breach": "ha
 
 
 def zeros_for_missing(column: str, old: Any, new: Any) -> str | None:
-    """A sentence where zeros look like missing values: many more than before, and apart from all other values."""
+    """A sentence where zeros look like missing values: more than before, by enough and beyond chance, and apart from
+    all other values. An indicator's zeros mean what they say."""
     a, b = (np.ravel(np.asarray(values, dtype=float)) for values in (old, new))
     gain, others = (b == 0).mean() - (a == 0).mean(), a[a != 0]
-    if gain < MISSING_GAIN or not len(others):
+    share = (np.count_nonzero(a == 0) + np.count_nonzero(b == 0)) / (len(a) + len(b))
+    chance = 3 * np.sqrt(share * (1 - share) * (1 / len(a) + 1 / len(b)))
+    if gain < max(MISSING_GAIN, chance) or len(np.unique(others)) < 2:
         return None
     low, high = np.quantile(others, [0.01, 0.99])
     if low <= 0 <= high:

@@ -182,10 +182,13 @@ def of_loss(
 ) -> Loss | None:
     """Log loss before and after, of one probability and a 0/1 outcome."""
     chances = [name for name in before if name.startswith("P(") and name.endswith(")")]
-    outcomes = [model.data(table).observed.get("y") for table in (fitted, new)]
-    binary = all(y is not None and y.ndim == 1 and set(np.unique(y)) <= {0.0, 1.0} for y in outcomes)
-    if len(chances) != 1 or not binary:
+    # in one table, so that a few new rows may have one label, or one value of a predictor
+    shared = [name for name in fitted.columns if name in new.columns]
+    both = {name: np.concatenate([fitted.columns[name], new.columns[name]]) for name in shared}
+    y = model.data(Table(both, new.origin, new.names)).observed.get("y")
+    if len(chances) != 1 or y is None or y.shape != (fitted.num_rows + new.num_rows,) or not set(y) <= {0.0, 1.0}:
         return None
+    outcomes = y[: fitted.num_rows], y[fitted.num_rows :]
     losses = [losses_of(side[chances[0]], y) for side, y in zip((before, after), outcomes, strict=True)]
     old, now = (float(values.mean()) for values in losses)
     error = float(np.sqrt(sum(values.var() / len(values) for values in losses)))
