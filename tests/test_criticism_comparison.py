@@ -72,7 +72,7 @@ def test_verdicts():
     }
     assert told["tie"].startswith("`a` and `b` are tied: 400 rows cannot tell which predicts better, b (elpd -5, se ")
     assert "are tied" in told["small"]
-    assert told["clear"].startswith("`a` predicts better than the rest: b (elpd -200, se 9.")
+    assert told["clear"].startswith("`a` predicts better than the rest: b (elpd -200, se ")
     assert told["mixed"].startswith("`a` predicts best, with `b` tied as far as 400 rows can tell: ")
     bad = verdict(compare({"a": model(base, 0.9), "b": model(base + noise)}), 400)
     assert bad.endswith("rows with a k-hat that is too large, 400 in a; score them by K-fold.")

@@ -415,9 +415,9 @@ def test_draws_that_are_not_finite_still_give_a_report(tmp_path: Path, spoil: fl
 
 
 def test_a_table_of_many_variables_says_what_it_leaves_out(tmp_path: Path) -> None:
-    page = build(credit([f"x{k}" for k in range(90)]), tmp_path).read_text(encoding="utf-8")
-    assert section(page, "By nuts").split("</table>")[0].count("<tr>") == 1 + 60
-    assert "121 more variables in summary.json." in body_text(page)
+    page = build(credit([f"x{k}" for k in range(150)]), tmp_path).read_text(encoding="utf-8")
+    assert section(page, "By nuts").split("</table>")[0].count("<tr>") == 1 + 200
+    assert "101 more variables in summary.json." in body_text(page)
     assert '<th scope="row">intercept</th>' in page and "beta_raw[x0]" in page
 
 

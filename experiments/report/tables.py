@@ -10,7 +10,7 @@ from experiments.report.variables import Quantiles, has, some, truth_of, variabl
 from experiments.results import Agreement, Fit, Result
 from experiments.words import NONE, counted, in_step, listed, number
 
-MOST_ROWS = 60
+MOST_ROWS = 200  # more than thirty scroll on screen
 ESTIMATES = {
     "mle": "maximum likelihood",
     "map": "mode (MAP)",
