@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from experiments.agreement import TRUST
 from experiments.config import Experiment, ProgramConfig, load_experiment
 from experiments.datasets import load_table, sha256
+from experiments.finished import choose, groups, manifest
 from experiments.prepare import located, read_table
 from experiments.program_predictions import predict_program
 from experiments.settings import DataConfig
@@ -52,32 +51,12 @@ def predict(
     folder that holds no finished run, for fitted data that have changed since, and for rows that cannot be predicted.
     """
     folder = Path(folder)
-    for name in ("manifest.json", "config.yaml"):
-        if not (folder / name).is_file():
-            rule = "is not the folder of a finished run" if folder.is_dir() else "there is no such folder"
-            raise InputError(str(folder), rule, "name one that `pyrozoo run` wrote, for instance `runs/coin_flips`")
+    told = manifest(folder)["data"]
     experiment = load_experiment(folder / "config.yaml")
     chosen = choose(backend, list(experiment.inference))
-    fitted = fitted_rows(experiment, manifest_of(folder), str(folder))
-    return of_experiment(experiment, stored_draws(folder / f"posterior-{chosen}.nc"), fitted, rows, chosen, mass)
-
-
-def choose(backend: str | None, known: Sequence[str]) -> str:
-    """The backend asked for, which the run must have; without one, the most trusted."""
-    if backend is None:
-        return next(name for name in TRUST if name in known)
-    if backend not in known:
-        raise InputError("backend", f"the run has no {backend!r}", did_you_mean(backend, known))
-    return backend
-
-
-def manifest_of(folder: Path) -> Mapping[str, Any]:
-    """What the run says of its data."""
-    try:
-        told: Mapping[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["data"]
-        return {key: told[key] for key in ("source", "sha256")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(str(folder / "manifest.json"), "cannot be read", "run the experiment again") from error
+    fitted = fitted_rows(experiment, told, str(folder))
+    draws = groups(folder / f"posterior-{chosen}.nc")["posterior"]
+    return of_experiment(experiment, draws, fitted, rows, chosen, mass)
 
 
 def fitted_rows(experiment: Experiment, told: Mapping[str, Any], where: str) -> Table | None:
@@ -87,17 +66,6 @@ def fitted_rows(experiment: Experiment, told: Mapping[str, Any], where: str) -> 
         rule = f"{told['source']} has changed since the run, and predictions need the rows that were fitted"
         raise InputError(where, rule, "run the experiment again, or put the old data back")
     return table
-
-
-def stored_draws(path: Path) -> dict[str, np.ndarray]:
-    """The posterior's draws `(chain, draw, *shape)` by site."""
-    from inference import arviz_bridge
-
-    try:
-        tree = arviz_bridge.load(path)
-    except OSError as error:
-        raise InputError(str(path), "cannot be read", "run the experiment again") from error
-    return {str(name): values.to_numpy() for name, values in arviz_bridge.datasets(tree)["posterior"].items()}
 
 
 def of_experiment(

@@ -21,7 +21,8 @@ from experiments.criticism.of_run import criticise_run, try_statistics
 from experiments.criticism.prior_check import prior_check
 from experiments.datasets import sha256
 from experiments.derived import finish
-from experiments.predictions import choose, fitted_rows, of_experiment
+from experiments.finished import choose
+from experiments.predictions import fitted_rows, of_experiment
 from experiments.prepare import Prepared, prepare
 from experiments.report import build
 from experiments.results import Fit, Result

@@ -88,9 +88,9 @@ def best_mode(density: LogDensity, generator: torch.Generator) -> Mode | None:
 
 
 def evaluated(density: LogDensity, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Density and gradient of one row, as `approach` asks for them."""
-    value, gradient = density.one(torch.as_tensor(z[0]))
-    return value.numpy()[None], gradient.numpy()[None]
+    """Density and gradient of rows, as `approach` asks for them."""
+    value, gradient = density(torch.from_numpy(z))
+    return value.numpy(), gradient.numpy()
 
 
 def climb(

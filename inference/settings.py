@@ -59,8 +59,8 @@ class Nuts:
     num_warmup is the most: the batched engine ends warm-up earlier once its chains agree. target_accept_prob: auto is
     0.8, or 0.65 where a trial at the end of warm-up shows that longer steps give more and nothing diverges.
     metric: dense learns correlations as soon as there are ten draws for each coordinate; diag never does.
-    init and compile are for the batched engine. init: chains start at random, uniform on (-2, 2) as in Stan, or at
-    draws of an approximation. compile: auto makes machine code of the density wherever that is possible.
+    init and compile are for the batched engine. init: uniform on (-2, 2), as in Stan, but for sites whose start the
+    model gives; or draws of an approximation. compile: auto makes machine code of the density wherever it is possible.
     """
 
     engine: Annotated[Literal["batched", "pyro"], Field(description="all chains at once, or Pyro's own kernel")] = (

@@ -28,6 +28,12 @@ class Parts(NamedTuple):
     correlation: np.ndarray | None = None
     nu: np.ndarray | None = None
 
+    def some(self, draws: slice | np.ndarray) -> Parts:
+        """The same of some of the draws."""
+        log_weights, loc, scale, *shape = self
+        correlation, nu = (None if part is None else part[draws] for part in shape)
+        return Parts(log_weights[draws], loc[draws], scale[draws], correlation, nu)
+
 
 def log_joint(parts: Parts, y: np.ndarray, there: np.ndarray | None = None) -> np.ndarray:
     """log of weight times density of every component at rows `y (N, D)`, `(S, N, K)`."""
@@ -126,7 +132,7 @@ def co_clustering(parts: Parts, y: np.ndarray, there: np.ndarray | None) -> np.n
     total = np.zeros((len(y), len(y)))
     step = max(1, MOST_VALUES // (len(y) * parts.loc.shape[1]))
     for start in range(0, len(parts.loc), step):
-        few = Parts(*(None if part is None else part[start : start + step] for part in parts))  # type: ignore[arg-type]
+        few = parts.some(slice(start, start + step))
         given = np.empty((len(few.loc), len(y), parts.loc.shape[1]))
         for part, joint in chunks(few, y, there):
             given[:, part] = np.exp(joint - logsumexp(joint, axis=2)[..., None])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments.derived import finish
-from experiments.predictions import stored_draws
+from experiments.finished import groups
 from experiments.report import tables
 from experiments.results import Fit
 from inference.posterior import Posterior
@@ -140,7 +140,7 @@ def test_a_run_has_quantities_in_every_file(run_cli):
         "data: {values: {successes: [3, 9], trials: [10, 12], group: [a, b]}}\ninference: {exact: {num_samples: 50}}\n"
     )
     assert run_cli("run", "pair.yaml", "--quiet").code == 0
-    stored = stored_draws(Path("runs/pair/posterior-exact.nc"))
+    stored = groups(Path("runs/pair/posterior-exact.nc"))["posterior"]
     theta, lift = stored["theta"], stored["lift"]
     assert lift[..., 0] == pytest.approx(theta[..., 1] - theta[..., 0])
     lines = json.loads(Path("runs/pair/summary.json").read_text())["exact"]

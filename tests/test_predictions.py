@@ -17,7 +17,7 @@ from scipy.stats import beta
 import experiments
 from experiments import load_experiment, predict, run, runner
 from experiments.datasets import BUNDLED, FOLDER
-from experiments.predictions import choose
+from experiments.finished import choose
 from experiments.starters import STARTERS, starter
 from inference import arviz_bridge
 from inference.settings import BACKENDS

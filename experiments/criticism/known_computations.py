@@ -163,7 +163,7 @@ def smoothing() -> list[float]:
     columns = {"label": np.array(list("aaaabb"), dtype=object), "word": np.array([1, 1, 1, 0, 0, 0])}
     model = NaiveBayes(binary=("word",))
     posterior = fit(model, model.data(Table(columns, "known answers")), "exact")
-    return [posterior.summary()[f"theta[{name}, word]"]["mean"] for name in ("a", "b")]  # type: ignore[misc]
+    return [posterior.summary()[f"theta[{name}, word]"]["mean"] for name in ("a", "b")]  # type: ignore[misc]  # numbers, as the posterior is exact
 
 
 # --- mixture

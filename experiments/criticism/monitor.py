@@ -15,14 +15,12 @@ import numpy as np
 from experiments.config import ProgramConfig, load_experiment
 from experiments.criticism.calibration import checked, ece, ece_if_calibrated, reliability
 from experiments.criticism.drift import Drift, confidence_drift, label_drift, numeric_drift, zeros_for_missing
-from experiments.criticism.runs import manifest
+from experiments.finished import choose, groups, manifest
 from experiments.predictions import (
-    choose,
     fitted_rows,
     in_words_of_the_model,
     new_rows,
     of_experiment,
-    stored_draws,
 )
 from experiments.words import number
 from models.columns import Table, as_numbers, is_missing
@@ -84,7 +82,7 @@ def monitor(folder: str | Path, rows: str | Path | Table | Mapping[str, Any], ba
     experiment = load_experiment(folder / "config.yaml")
     chosen = choose(backend, list(experiment.inference))
     fitted = fitted_rows(experiment, told, str(folder))
-    draws = stored_draws(folder / f"posterior-{chosen}.nc")
+    draws = groups(folder / f"posterior-{chosen}.nc")["posterior"]
 
     def predict(table: Any) -> Mapping[str, np.ndarray]:
         return of_experiment(experiment, draws, fitted, table, chosen, 0.9).columns

@@ -9,10 +9,10 @@ from typing import NamedTuple
 from experiments.config import load_experiment
 from experiments.criticism.family_statistics import PLAIN, TEST_STATISTICS
 from experiments.criticism.prior_check import PriorFinding, prior_check
-from experiments.criticism.runs import backend_of, manifest, stored
 from experiments.criticism.statistics import Finding, findings, verdict
 from experiments.criticism.user_statistics import load_statistic
 from experiments.datasets import sha256
+from experiments.finished import choose, groups, manifest
 from experiments.prepare import prepare
 from models.errors import InputError
 
@@ -41,16 +41,17 @@ def ppc(folder: str | Path, own: Sequence[str] = (), prior: bool = False, backen
     if sha256(experiment.data, experiment.folder) != told["data"]["sha256"]:
         rule = f"{told['data']['source']} has changed since the run"
         raise InputError(str(folder), rule, "run the experiment again, or put the old data back")
-    groups = stored(folder / f"posterior-{backend_of(folder, told, backend)}.nc")
+    chosen = choose(backend, list(told["backends"]), f"{folder}: backend")
+    stored = groups(folder / f"posterior-{chosen}.nc")
     data = prepare(experiment).data
     statistics = {
         **TEST_STATISTICS.get(experiment.model_name, PLAIN),
         **dict(load_statistic(text, Path(), "--statistic") for text in own),
     }
     if not prior:
-        found = findings(statistics, data, groups.get("posterior_predictive", {}))
+        found = findings(statistics, data, stored.get("posterior_predictive", {}))
         return Checked(tuple(found), (), verdict(found))
-    generated = groups.get("prior_predictive", {})
+    generated = stored.get("prior_predictive", {})
     if not generated:
         raise InputError(
             str(folder), "has no data from the priors: one of them is no distribution", "check the posterior"

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from experiments.agreement import TRUST
 from experiments.criticism.comparison import Compared, compare, verdict
 from experiments.criticism.scores import Loo, by_row, efficiency, in_chunks, loo
+from experiments.finished import choose, groups, manifest
 from experiments.words import number
-from inference import arviz_bridge
 from inference.posterior import Posterior
-from models.errors import InputError, did_you_mean
+from models.errors import InputError
 
 
 class SavedRun(NamedTuple):
@@ -59,47 +58,16 @@ def compare_runs(folders: Sequence[str | Path], backend: str | None = None) -> C
 def saved(folder: Path, name: str, backend: str | None = None) -> SavedRun:
     """A run's scores, computed from the log likelihood in its folder."""
     told = manifest(folder)
-    chosen = backend_of(folder, told, backend)
-    groups = stored(folder / f"posterior-{chosen}.nc")
-    if "log_likelihood" not in groups:
+    chosen = choose(backend, list(told["backends"]), f"{folder}: backend")
+    found = groups(folder / f"posterior-{chosen}.nc")
+    if "log_likelihood" not in found:
         raise InputError(str(folder), "has no log likelihood", "run it on data with an observed outcome")
-    draws = {site: values for site, values in groups["posterior"].items() if values.dtype.kind in "fiu"}
+    draws = {site: values for site, values in found["posterior"].items() if values.dtype.kind in "fiu"}
     dims = {site: tuple(f"{site}_{axis}" for axis in range(values.ndim - 2)) for site, values in draws.items()}
-    posterior = Posterior(chosen, draws, dims, dependent="sample_stats" in groups)
+    posterior = Posterior(chosen, draws, dims, dependent="sample_stats" in found)
     seconds = float(sum(told["backends"][chosen]["seconds"].values()))
-    score = loo(in_chunks(by_row(groups["log_likelihood"])), efficiency(posterior))
-    return SavedRun(name, chosen, score, groups.get("observed_data", {}), seconds, speed(folder, chosen, seconds))
-
-
-def backend_of(folder: Path, told: Mapping[str, Any], backend: str | None) -> str:
-    """The backend asked for, which the run must have; without one, the most trusted."""
-    known = list(told.get("backends", {}))
-    if backend is not None and backend not in known:
-        raise InputError(f"{folder}: backend", f"the run has no {backend!r}", did_you_mean(backend, known))
-    return backend or next(one for one in (*TRUST, *known) if one in known)
-
-
-def manifest(folder: Path) -> Mapping[str, Any]:
-    """What a finished run says of itself."""
-    if not (folder / "manifest.json").is_file():
-        rule = "is not the folder of a finished run" if folder.is_dir() else "there is no such folder"
-        raise InputError(str(folder), rule, "name one that `pyrozoo run` wrote, for instance `runs/coin_flips`")
-    try:
-        told: Mapping[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        return told
-    except ValueError as error:
-        raise InputError(str(folder / "manifest.json"), "cannot be read", "run the experiment again") from error
-
-
-def stored(path: Path) -> dict[str, dict[str, np.ndarray]]:
-    """Arrays of a saved fit, by group and name."""
-    try:
-        groups = arviz_bridge.datasets(arviz_bridge.load(path))
-    except OSError as error:
-        raise InputError(str(path), "cannot be read", "run the experiment again") from error
-    return {
-        group: {str(name): values.to_numpy() for name, values in dataset.items()} for group, dataset in groups.items()
-    }
+    score = loo(in_chunks(by_row(found["log_likelihood"])), efficiency(posterior))
+    return SavedRun(name, chosen, score, found.get("observed_data", {}), seconds, speed(folder, chosen, seconds))
 
 
 def speed(folder: Path, backend: str, seconds: float) -> float | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def run(settings: Nuts | Hmc | Metropolis, program: Program, progress: Progress, seed: int) -> Posterior:
     """Draws of every chain with the sampler's statistics; InputError where a site is discrete or no start is finite."""
-    # here, so that the machine can be compiled without PyTorch
+    # here: the machines and `approach` are for those, too, who have no tensors, or whom the engine itself imports
     from inference.nuts import batched, pyro_kernel
     from inference.program import refuse_discrete
 

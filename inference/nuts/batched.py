@@ -44,6 +44,4 @@ def run(settings: Nuts | Hmc | Metropolis, program: Program, progress: Progress,
         "warmup_transitions": sampler.passed,
         "moved_chains": sampler.moved,
     }
-    return posterior(
-        type(settings).__name__.lower(), density, sampler.metric.z(record.rows[:, :, 0]), statistics, facts, seconds
-    )
+    return posterior(sampler.name, density, sampler.metric.z(record.rows[:, :, 0]), statistics, facts, seconds)

@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from inference.nuts.machine import STATISTICS, Line, Numbers, Plane, Solid, U, tick
+from inference.nuts.machine import Drawn, Line, Numbers, Plane, Solid, Statistics, U, tick
 from inference.nuts.simple import hmc_tick, metropolis_tick
 from models.native import Compiled, call_address
 
@@ -23,8 +23,8 @@ def drive(
     step: float,
     bound: int,
     limit: int,
-    statistics: Annotated[np.ndarray, STATISTICS, 2],
-    drawn: Annotated[np.ndarray, np.float64, 4],
+    statistics: Statistics,
+    drawn: Drawn,
 ) -> tuple[float, int, int, int]:
     """Ticks of a block's chains, until random numbers run out or every chain has `limit` transitions.
 

@@ -60,6 +60,8 @@ Line = Annotated[np.ndarray, np.float64, 1]
 Plane = Annotated[np.ndarray, np.float64, 2]
 Solid = Annotated[np.ndarray, np.float64, 3]
 Numbers = Annotated[np.ndarray, NUMBERS, 1]
+Statistics = Annotated[np.ndarray, STATISTICS, 2]
+Drawn = Annotated[np.ndarray, np.float64, 4]
 
 
 class Chains(NamedTuple):
@@ -103,7 +105,7 @@ def turning(left: Line, right: Line, total: Line, before: Line, scale: float) ->
 @compiled
 def note(
     numbers: Numbers, rows: Solid, c: int, rate: float, diverging: bool, depth: int,
-    statistics: Annotated[np.ndarray, STATISTICS, 2], drawn: Annotated[np.ndarray, np.float64, 4],
+    statistics: Statistics, drawn: Drawn,
 ) -> None:  # fmt: skip
     """Chain c has completed a transition: its draw so far goes into the record."""
     s = numbers[c]
@@ -128,8 +130,8 @@ def tick(
     step: float,
     max_depth: int,
     limit: int,
-    statistics: Annotated[np.ndarray, STATISTICS, 2],
-    drawn: Annotated[np.ndarray, np.float64, 4],
+    statistics: Statistics,
+    drawn: Drawn,
 ) -> tuple[float, int]:
     """Finish the leapfrog step of every chain with fewer than `limit` transitions, given density `lp (chains,)` and
     gradient `g (chains, D)` at its row U; chains that have not begun begin.

@@ -7,27 +7,23 @@ the same tick.
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import numpy as np
 
 from inference.nuts.machine import (
     MOST_ENERGY_ERROR,
-    STATISTICS,
     TREE_G,
     TREE_U,
+    Drawn,
     Line,
     Numbers,
     Plane,
     R,
     Solid,
+    Statistics,
     U,
     note,
 )
 from models.native import compiled
-
-Statistics = Annotated[np.ndarray, STATISTICS, 2]
-Drawn = Annotated[np.ndarray, np.float64, 4]
 
 
 @compiled

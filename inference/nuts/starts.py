@@ -6,6 +6,7 @@ At most 16 points: with more chains, several share one (Margossian, Hoffman, Sou
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from inference import svi
 from inference.density import LogDensity
-from inference.modes import best_mode
+from inference.modes import best_mode, evaluated
 from inference.nuts.approach import approach
 from inference.progress import silent
 from inference.settings import Svi
@@ -37,12 +38,7 @@ def starting_points(init: Init, num_chains: int, density: LogDensity, seed: int)
     points = POINTS[init](density, count, generator).numpy()[np.arange(num_chains) * count // num_chains]
     if init != "uniform":
         return points
-
-    def evaluate(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        value, gradient = density(torch.from_numpy(z))
-        return value.numpy(), gradient.numpy()
-
-    return approach(points, evaluate)
+    return approach(points, partial(evaluated, density))
 
 
 def uniform(density: LogDensity, count: int, generator: torch.Generator) -> Tensor:

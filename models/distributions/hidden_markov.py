@@ -74,7 +74,7 @@ class HiddenMarkov(TorchDistribution):
     def logarithms(self, value: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The chain given `value` as the functions of `models.hidden_states` take it."""
         arrays = (self.log_start, self.log_transition, self.log_emission(value))
-        return tuple(array.detach().numpy() for array in arrays)  # type: ignore[return-value]
+        return tuple(array.detach().numpy() for array in arrays)  # type: ignore[return-value]  # as many as came in
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         with torch.no_grad():

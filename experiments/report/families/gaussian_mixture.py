@@ -78,7 +78,7 @@ def clusters(result: Result, model: GaussianMixture, base: str) -> Clusters:
     rows = thinned(len(data.observed["y"]), MOST_ROWS)
     parts = model.parts(result.fits[base].posterior.draws, data)
     keep = thinned(len(parts.loc), MOST_DRAWS)
-    parts = Parts(*(None if part is None else part[keep] for part in parts))  # type: ignore[arg-type]
+    parts = parts.some(keep)
     y = data.observed["y"][rows]
     there = data.inputs["there"][rows] if "there" in data.inputs else np.ones(y.shape, dtype=bool)
     similarity = co_clustering(parts, y, there)
