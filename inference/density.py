@@ -31,6 +31,11 @@ from models.errors import InputError
 if TYPE_CHECKING:
     from inference.lanes.kernel import Kernel
 
+STEP = 1e-5  # of a standard deviation, for differences
+
+# terms of the density that a batched graph has in memory at once, 80 MB each time it keeps them
+MOST_VALUES = 10_000_000
+
 Graph = Callable[..., tuple[Tensor, Tensor]]
 Compiling = Literal["auto", "always", "never"]
 
@@ -84,6 +89,7 @@ class LogDensity:
         self._data = [value.clone() for value in tensors.values()]
         self._names = list(tensors)
         self._settled: tuple[int, Graph | None] = 0, None
+        self._most_rows = max(1, MOST_VALUES // max(1, sum(value.numel() for value in program.values.values())))
 
     def settle(self, rows: int, compiling: Compiling) -> None:
         """Get ready for batches of `rows`: machine code, or, where `never` or an operation stands in the way, the graph
@@ -146,6 +152,9 @@ class LogDensity:
             self.evaluations += len(z)
             value, gradient = self.kernel(z.detach().numpy())
             return torch.from_numpy(value), torch.from_numpy(gradient)
+        if len(z) > self._most_rows:
+            parts = [self(part) for part in z.split(self._most_rows)]
+            return torch.cat([value for value, _ in parts]), torch.cat([gradient for _, gradient in parts])
         if self.untraced is None:
             try:
                 rows, graph = self._settled
@@ -159,9 +168,28 @@ class LogDensity:
         return torch.stack(values), torch.stack(gradients)
 
     def hessian(self, z: Tensor) -> Tensor:
-        """Second derivatives of the log density at `z (D,)`, `(D, D)`, symmetric."""
-        matrix = torch.autograd.functional.hessian(lambda point: self._value(point, self._data), z)
-        return (matrix + matrix.T) / 2
+        """Second derivatives of the log density at `z (D,)`, `(D, D)`, symmetric.
+
+        PyTorch's own, held to a difference of gradients along one direction: an operation whose gradient it cannot
+        differentiate (a hidden Markov chain's forward-backward recursion, for one) does not say so. Where they are two
+        things, all of them are differences of gradients, right to some 8 digits.
+        """
+        matrix: Any = torch.autograd.functional.hessian(lambda point: self._value(point, self._data), z)
+        matrix = ((matrix + matrix.T) / 2).detach()
+        # steps in units of what one coordinate alone is known to, by the order of magnitude
+        unit = torch.minimum(matrix.diagonal().abs() ** -0.5, z.abs().clamp(min=1.0))
+        direction = unit * torch.randn(self.size, generator=torch.Generator().manual_seed(0), dtype=z.dtype)
+        slope = self._change_of_gradient(z, direction[None])[0]
+        wrong = torch.linalg.vector_norm(unit * (matrix @ direction - slope))
+        if not self._arithmetic.usual or not bool(wrong > 0.01 * torch.linalg.vector_norm(unit * slope)):
+            return matrix
+        columns = self._change_of_gradient(z, unit.diag()) / unit[:, None]
+        return (columns + columns.T) / 2
+
+    def _change_of_gradient(self, z: Tensor, directions: Tensor) -> Tensor:
+        """The derivative of the gradient at `z (D,)` along each of `directions (rows, D)`, `(rows, D)`."""
+        ahead, behind = (self(z + sign * STEP * directions)[1] for sign in (1, -1))
+        return (ahead - behind) / (2 * STEP)
 
     def remarks(self, draws: Mapping[str, Any]) -> dict[str, Any]:
         """Facts for the manifest that the reader of `draws` (by site) must know: why there is no graph, what was held

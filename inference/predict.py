@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,7 +19,7 @@ from pyro import poutine
 from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 
-from inference.program import Program
+from inference.program import Program, Site
 from inference.statements import as_input, distribution_name, is_plate, prior_trace
 from models.base import Data
 from models.errors import InputError, did_you_mean
@@ -34,14 +34,33 @@ def over_rows(run: Callable[[Rows], Rows], draws: Mapping[str, Tensor], values_p
     """`run` on every row of `draws`, stacked."""
     rows = len(next(iter(draws.values())))
     chunk = max(1, min(rows, CHUNK_VALUES // max(1, values_per_row)))
+    batched = torch.vmap(run, randomness="different")
     with torch.no_grad():
         try:
             with warnings.catch_warnings(), normals_in_batches():
                 warnings.simplefilter("ignore")  # a slow batching rule, a resized output: no concern of the user's
-                return torch.vmap(run, randomness="different", chunk_size=chunk)(dict(draws))
+                return in_parts(batched, draws, rows, chunk)
         except (RuntimeError, ValueError):
-            results = [run({name: value[row] for name, value in draws.items()}) for row in range(rows)]
-            return {name: torch.stack([result[name] for result in results]) for name in results[0]}
+            return in_parts(lambda part: one_row(run, part), draws, rows, 1)
+
+
+def one_row(run: Callable[[Rows], Rows], part: Rows) -> Rows:
+    return {name: value[None] for name, value in run({name: value[0] for name, value in part.items()}).items()}
+
+
+def in_parts(run: Callable[[Rows], Rows], draws: Mapping[str, Tensor], rows: int, chunk: int) -> Rows:
+    """`run` on consecutive rows, `chunk` at a time, into tensors made once: small results of each part, kept, would
+    break up the memory that its large ones have left."""
+    found: Rows = {}
+    for start in range(0, rows, chunk):
+        part = slice(start, min(start + chunk, rows))
+        for name, value in run({name: value[part] for name, value in draws.items()}).items():
+            if part.stop - part.start == rows:
+                found[name] = value
+            else:
+                whole = found.setdefault(name, value.new_empty((rows, *value.shape[1:])))
+                whole[part] = value
+    return found
 
 
 @contextmanager
@@ -81,7 +100,7 @@ def derived(program: Program, draws: Mapping[str, Tensor]) -> Rows:
             **{site.name: states[site.name].long() for site in kept},
         }
 
-    return over_rows(run, draws, sum(sizes.values()) + numbers_summed(program, draws))
+    return over_rows(run, draws, sum(sizes.values()) + observed_size(program) + numbers_summed(program, draws))
 
 
 def log_likelihood(program: Program, draws: Mapping[str, Tensor]) -> Rows:
@@ -139,17 +158,30 @@ def predictive(program: Program, draws: Mapping[str, Tensor]) -> Rows:
     return over_rows(run, draws, observed_size(program))
 
 
-def prior(program: Program, num_draws: int) -> Rows:
-    """Joint draws of every site before any data, `(num_draws, *shape)`; none where a prior is no distribution."""
-    sites = (*program.latent, *program.discrete, *program.deterministic, *program.observed)
+def prior(program: Program, num_draws: int, most_values: int = MOST_VALUES) -> Rows:
+    """Draws of every site before any data, `(num_draws, *shape)`; none where a prior is no distribution.
+
+    Draws are joint. Where data sets of all of them would be more than `most_values` numbers, observed sites have fewer.
+    """
+    unseen = (*program.latent, *program.discrete, *program.deterministic)
     if any(site.distribution == "ImproperUniform" for site in program.latent):
         return {}
+    size = observed_size(program)
+    kept = int(np.clip(most_values // max(1, size), 1, num_draws))
 
-    def run(_: Rows) -> Rows:
-        nodes = program.run({}).nodes
-        return {site.name: nodes[site.name]["value"] for site in sites}
+    def run(sites: Sequence[Site], fixed: Mapping[str, Tensor]) -> Callable[[Rows], Rows]:
+        def one(_: Rows) -> Rows:
+            nodes = program.run(fixed).nodes
+            return {site.name: nodes[site.name]["value"] for site in sites}
 
-    return over_rows(run, {"": torch.zeros(num_draws)}, sum(int(np.prod(site.shape)) for site in sites))
+        return one
+
+    width = size + sum(int(np.prod(site.shape)) for site in unseen)
+    found = over_rows(run((*unseen, *program.observed), {}), {"": torch.zeros(kept)}, width)
+    if kept == num_draws:
+        return found
+    more = over_rows(run(unseen, program.values), {"": torch.zeros(num_draws - kept)}, width)
+    return {name: torch.cat([values, more[name]]) if name in more else values for name, values in found.items()}
 
 
 def draw_once(model: Callable[..., Any], data: Data, fixed: Mapping[str, Any], where: str) -> dict[str, np.ndarray]:
@@ -185,10 +217,12 @@ def observed_size(program: Program) -> int:
     return sum(int(np.prod(site.shape)) for site in program.observed)
 
 
-def thin(draws: Mapping[str, np.ndarray], values_per_draw: int) -> dict[str, Any]:
-    """Evenly spaced draws of every chain, as many as leave at most MOST_VALUES numbers behind; `(chain, draw,
+def thin(
+    draws: Mapping[str, np.ndarray], values_per_draw: int, most_values: int = MOST_VALUES
+) -> dict[str, np.ndarray]:
+    """Evenly spaced draws of every chain, as many as leave at most `most_values` numbers behind; `(chain, draw,
     *shape)`."""
     chains, total = next(iter(draws.values())).shape[:2]
-    keep = int(np.clip(MOST_VALUES // max(1, values_per_draw * chains), 1, total))
+    keep = int(np.clip(most_values // max(1, values_per_draw * chains), 1, total))
     index = np.linspace(0, total - 1, keep).round().astype(int)
     return {name: value[:, index] for name, value in draws.items()}

@@ -20,6 +20,7 @@ from torch.distributions import constraints
 from inference.density import LogDensity
 from inference.program import read
 from inference.streams import workspace
+from models import HiddenMarkov, Table
 from models.base import Data
 from models.errors import InputError
 
@@ -168,6 +169,35 @@ def test_hessian_equals_differences_of_the_gradient(case: tuple[Support, LogDens
     differences = torch.stack([(density.one(z + axis)[1] - density.one(z - axis)[1]) / (2 * step) for axis in axes])
     torch.testing.assert_close(hessian, differences, rtol=1e-6, atol=1e-6)
     assert torch.equal(hessian, hessian.T)
+
+
+def test_hessian_of_an_operation_that_pytorch_differentiates_once() -> None:
+    """The forward-backward recursion brings its own gradient, whose derivative PyTorch would take for nil: here it is
+    that of the recursion written out, which PyTorch differentiates twice."""
+    y = [0, 3, 1, 0, 6, 4, 5, 0]
+    model = HiddenMarkov(states=2, emission="poisson", standardise=False)
+    density = LogDensity(read(model, model.data(Table({"y": np.array(y)}, "rows.csv", {}))))
+
+    def written_out(z: Tensor) -> Tensor:
+        values, total = {}, torch.zeros(())
+        for block in density.blocks:
+            free = z[block.part].reshape(block.shape)
+            values[block.site.name] = value = block.transform(free)
+            total = total + block.transform.log_abs_det_jacobian(free, value).sum()
+        rate, transition = values["rate"][:, 0], values["transition"]
+        total = total + dist.Exponential(0.5).log_prob(rate).sum()
+        total = total + dist.Dirichlet(torch.ones(2)).log_prob(transition).sum()
+        forward = torch.full((2,), -math.log(2))
+        for step, count in enumerate(y):
+            if step:
+                forward = torch.logsumexp(forward[:, None] + transition.log(), 0)
+            forward = forward + dist.Poisson(rate).log_prob(torch.tensor(float(count)))
+        return total + torch.logsumexp(forward, 0)
+
+    z = torch.tensor([0.2, 1.3, -0.4, 0.6])
+    assert density.one(z)[0].item() == pytest.approx(written_out(z).item(), rel=1e-12)
+    expected = torch.autograd.functional.hessian(written_out, z)
+    torch.testing.assert_close(density.hessian(z), expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("batch", [(), (5,), (2, 3)], ids=str)

@@ -129,3 +129,15 @@ def test_nuts_remains_the_yardstick():
         means[type(settings).__name__] = found
     for found in means.values():
         assert max(off_by(found, 4.0, 8.0**0.5).values()) < 4
+
+
+def test_progress_says_what_is_to_be_watched():
+    """A random walk has no divergences: it tells how often it moves."""
+    told: dict[str, str] = {}
+    for settings in (Metropolis(num_samples=300), Hmc(num_samples=50)):
+        found = fit(
+            beta, Data(), settings, seed=2, progress=lambda task, done, total, note="": told.update({task: note})
+        )
+        note = told[f"{found.backend}, {settings.num_chains} chains"].split(", ")[0]
+        rate = float(found.sample_stats["acceptance_rate"].mean())
+        assert note == (f"{rate:.0%} accepted" if found.backend == "metropolis" else "0 divergences")

@@ -272,12 +272,9 @@ def test_prior_predictive_counts_of_a_uniform_rate_are_uniform() -> None:
 @pytest.mark.parametrize(
     ("keep", "index"), [(100, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]), (10, [0, 2, 4, 7, 9]), (4, [0, 9]), (1, [0])]
 )
-def test_thinning_keeps_both_ends_and_as_many_as_fit(
-    monkeypatch: pytest.MonkeyPatch, keep: int, index: list[int]
-) -> None:
-    monkeypatch.setattr(predict, "MOST_VALUES", keep * 3)
+def test_thinning_keeps_both_ends_and_as_many_as_fit(keep: int, index: list[int]) -> None:
     draws = {"a": np.arange(20).reshape(2, 10), "b": np.arange(60).reshape(2, 10, 3)}
-    found = thin(draws, values_per_draw=3)
+    found = thin(draws, values_per_draw=3, most_values=keep * 3)
     assert found["a"].tolist() == draws["a"][:, index].tolist()
     assert found["b"].tolist() == draws["b"][:, index].tolist()
 

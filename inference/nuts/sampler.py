@@ -194,9 +194,15 @@ class Sampler:
         while done < chains * limit:
             done += self.blocks.advance(Round(SAMPLING_TICKS, step, bound, limit, record))[1]
             if self.due(done == chains * limit):
-                note = f"{int(record.statistics['diverging'].sum())} divergences"
+                note = self.so_far(record, done)
             self.tell(self.passed * chains + done, note, (self.passed + limit) * chains)
         return record
+
+    def so_far(self, record: machine.Record, done: int) -> str:
+        """What to watch while sampling: divergences, which a random walk has none of; of that, how often it moves."""
+        if isinstance(self.settings, Metropolis):
+            return f"{record.statistics['acceptance_rate'].sum() / max(done, 1):.0%} accepted"
+        return f"{int(record.statistics['diverging'].sum())} divergences"
 
     def due(self, last: bool) -> bool:
         return last or time.perf_counter() - self.told > TOLD_EVERY

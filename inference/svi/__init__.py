@@ -35,17 +35,20 @@ from inference.streams import stream
 from inference.svi import flow, points
 from inference.svi.ascent import Ascent, climb
 
+WORTH_CODE = 100_000_000  # terms of a density, for all draws together, above which machine code pays for a mode, too
+
 
 def run(settings: Svi, program: Program, progress: Progress, seed: int) -> Posterior:
     """Draws of the best start's guide; InputError where a site is discrete, has no mode, or never becomes finite."""
     began = time.perf_counter()
     refuse_discrete("svi", program)
     density = LogDensity(program, settings.guide != "map", settings.dtype, settings.device)
-    if settings.guide not in ("map", "laplace"):
+    terms = sum(value.numel() for value in program.values.values()) * settings.num_samples
+    if settings.guide not in ("map", "laplace") or terms > WORTH_CODE:
         density.settle(settings.num_restarts * settings.num_particles, "auto")
     setup = time.perf_counter() - began
     ascents, modes = climbed(settings, density, progress, seed)
-    best = max(range(settings.num_restarts), key=lambda i: ascents[i].elbo)
+    best = max(range(len(ascents)), key=lambda i: ascents[i].elbo)
     kept = ascents[best]
     warmup = time.perf_counter() - began - setup
     draws = density.constrain(kept.z)
@@ -86,6 +89,9 @@ def climbed(settings: Svi, density: LogDensity, progress: Progress, seed: int) -
     for restart in range(settings.num_restarts):
         start = density.start(torch.Generator().manual_seed(stream(seed, "start", restart)))
         modes.append(find_mode(density, start, known=modes))
+    if settings.guide in ("map", "laplace"):
+        modes = points.standing(modes)
+        seeds = seeds[: len(modes)]
     match settings.guide:
         case "map":
             ascents = [points.point(settings, density, mode) for mode in modes]

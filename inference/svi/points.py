@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyro.distributions as dist
 import torch
@@ -14,6 +16,12 @@ from inference.svi.ascent import Ascent, log_density
 from models.errors import InputError
 
 NEAR_BORDER = 25.0  # |z| of a logit or logarithm; a logit of 37 is already 1 in float64
+
+
+def standing(modes: Sequence[Mode]) -> list[Mode]:
+    """The modes without those that are none where a higher one stands: a climb may end on a plateau far below."""
+    top = max(mode.value for mode in modes)
+    return [mode for mode in modes if mode.covariance is not None or mode.escaped is not None or mode.value == top]
 
 
 def point(settings: Svi, density: LogDensity, mode: Mode) -> Ascent:

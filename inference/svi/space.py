@@ -46,12 +46,12 @@ class Space:
 
 
 def whitening(mode: Mode, diagonal: bool) -> np.ndarray:
-    if mode.covariance is None:
+    # none for a covariance either that no double can turn around, as on the way down a funnel without an end
+    precision = None if mode.covariance is None else inverse(mode.covariance)
+    if mode.covariance is None or precision is None:
         size = len(mode.z)
         return np.full(size, UNKNOWN) if diagonal else UNKNOWN * np.eye(size)
     if diagonal:
         # the best mean-field normal for a normal target has the conditional variances (Bishop 2006, section 10.1.2)
-        precision = inverse(mode.covariance)
-        assert precision is not None
         return precision.diagonal().numpy() ** -0.5
     return torch.linalg.cholesky(mode.covariance).numpy()
