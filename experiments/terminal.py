@@ -73,8 +73,6 @@ def result_table(result: Result) -> Group:
         Text(f"{result.experiment.name}: {result.verdict}", style="bold green" if result.passed else "bold red")
     ]
     parts += [Text(f"  {check.backend}: {check.message}", style="red") for check in result.checks if not check.passed]
-    if result.misfit:
-        parts.append(Text(result.misfit, style="yellow"))
     parts.append(posterior_table(result))
     told = [sentence for fit in result.fits.values() for sentence in fit.posterior.facts.get("remarks", ())]
     parts += [Text(sentence) for sentence in dict.fromkeys(told)]
@@ -88,7 +86,9 @@ def result_table(result: Result) -> Group:
 
 def posterior_table(result: Result) -> Table:
     """Mean, sd and 95% interval of every variable, effective sample size and R-hat where there are Markov chains."""
-    table = Table(title="posterior, 95% equal-tailed intervals", title_justify="left", box=SIMPLE_HEAD)
+    doubt = result.doubt()
+    title = Text(f"posterior, {doubt or '95% equal-tailed intervals'}", style="bold red" if doubt else "")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     chains = any(row["ess_bulk"] is not None for fit in result.fits.values() for row in fit.summary.values())
     headings = ["mean", "sd", "2.5%", "97.5%"] + ["ESS", "R-hat"] * chains + ["truth"] * bool(result.truth)
     shown = [name for fit in result.fits.values() for name in itertools.islice(fit.summary, MOST_VARIABLES)]
@@ -103,7 +103,8 @@ def posterior_table(result: Result) -> Table:
             words = in_step([mean, sd, low, high], sd)
             words += [whole(row["ess_bulk"]), r_hat(row["r_hat"])] * chains
             words += ([""] if truth is None else in_step([truth], sd)) * bool(result.truth)
-            table.add_row(Text("" if position else backend), Text(variable), *words)
+            style = "red" if result.doubt(backend) else ""
+            table.add_row(Text("" if position else backend), Text(variable), *words, style=style)
         if len(fit.summary) > 1:
             table.add_section()
     return table
@@ -119,16 +120,18 @@ def rows(result: Result, fit: Fit) -> Iterator[tuple[str, float, float, float | 
 
 
 def agreement_table(result: Result) -> Table:
-    """The backends' means side by side, and the largest gap between two of them."""
-    table = Table(title="agreement of the backends", title_justify="left", box=SIMPLE_HEAD)
+    """The backends' means side by side, and the largest distances from the most trusted one."""
+    doubt = result.doubt()
+    title = Text("agreement of the backends" + (f", {doubt}" if doubt else ""), style="bold red" if doubt else "")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("variable", overflow="fold")
-    for heading in (*result.fits, "gap / sd", "gap / mcse"):
+    for heading in (*result.fits, "gap / sd", "gap / mcse", "W1 / sd"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict")
     for variable, row in itertools.islice(result.agreement.items(), MOST_VARIABLES):
         unit = max(found["sd"] for found in row.by_backend.values())
         means = in_step([row.by_backend[backend]["mean"] for backend in result.fits], unit)
-        gaps = number(row.max_gap_sd, 2), number(row.max_gap_mcse, 2)
+        gaps = [number(value, 2) for value in (row.max_gap_sd, row.max_gap_mcse, row.max_w1_sd)]
         table.add_row(Text(variable), *means, *gaps, Text(row.verdict))
     return table
 

@@ -36,7 +36,7 @@ def in_step(values: Sequence[float], sd: float) -> list[str]:
     decimals = max(0, 2 - math.floor(math.log10(sd)))
     if decimals > 6 or max(abs(value) for value in values) >= 1e7:
         return [number(value) for value in values]
-    return [f"{value:,.{decimals}f}" for value in values]
+    return [f"{round(value, decimals) + 0.0:,.{decimals}f}" for value in values]  # + 0.0: no minus before a zero
 
 
 def listed(words: Sequence[str]) -> str:

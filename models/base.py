@@ -52,6 +52,24 @@ class Starting(Protocol):
         ...
 
 
+@runtime_checkable
+class Sequential(Protocol):
+    """A family of sequences in time, whose observations depend on those before them. Its observed sites have the axes
+    `(sequence, time, ...)`."""
+
+    def until(self, data: Data, steps: int) -> Data:
+        """The same data with all that comes after the first `steps` times missing; every shape stays."""
+        ...
+
+    def one_step_ahead(self, draws: Mapping[str, np.ndarray], data: Data) -> np.ndarray:
+        """log p(observations at t | those of the same sequence before t, parameters), `(chain * draw, sequence,
+        time)`, 0 where nothing is observed; its sum over the times is the sequence's log likelihood.
+
+        draws: `(chain, draw, *shape)` by site.
+        """
+        ...
+
+
 class Quantities(NamedTuple):
     """Functions of the draws by name, each `(chain, draw, *shape)`, with the names of their axes and labels along them.
 
@@ -120,6 +138,29 @@ class Remarking(Protocol):
 
     def remarks(self, draws: Mapping[str, np.ndarray], data: Data) -> Sequence[str]:
         """Sentences about this fit: what a sign means, what the data cannot tell; empty where there is nothing."""
+        ...
+
+
+@runtime_checkable
+class Classifying(Model, Protocol):
+    """A model that gives probabilities to the classes of its outcome `y`, where its data have the input
+    `num_classes`. Sites along the axis `row` are of the rows that have a class."""
+
+    def class_log_joint(self, draws: Mapping[str, np.ndarray], data: Data, rows: slice) -> np.ndarray:
+        """log p(class, features of the row | parameters), `(draws, rows, classes)`, up to a number for each row. A
+        model of the class given the features has log p(class | features, parameters).
+
+        draws: `(draws, *shape)` by site. rows: some of those that have a class.
+        """
+        ...
+
+
+@runtime_checkable
+class Unbounded(Protocol):
+    """A family that knows of a likelihood without a maximum."""
+
+    def no_maximum(self, data: Data) -> str:
+        """Why the likelihood grows without bound whatever the data, in one sentence; empty where it may not."""
         ...
 
 

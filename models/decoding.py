@@ -210,6 +210,16 @@ def last_states(chains: Chains, y: np.ndarray, there: np.ndarray, lengths: np.nd
     return np.concatenate(parts)
 
 
+def one_step_ahead(chains: Chains, y: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """log p(row t | the rows before it in its sequence), by draw, `(D, S, T)`."""
+    chunk = max(1, MOST_VALUES // (y.shape[0] * y.shape[1] * chains.start.shape[1]))
+    parts = []
+    for first in range(0, len(chains.start), chunk):
+        some = chains.only(slice(first, first + chunk))
+        parts.append(hidden_states.filtered(*some.logarithms(y, there)).log_density)
+    return np.concatenate(parts)
+
+
 def forecast(chains: Chains, last: np.ndarray, steps: int, rng: np.random.Generator) -> Forecast:
     """From the last rows' states `(D, S, K)`; results have the axis of draws in place of chain and draw."""
     states = hidden_states.ahead(last, chains.transition[:, None], steps)

@@ -201,6 +201,12 @@ class GaussianMixture:
         pyro.deterministic(name, torch.stack(below, dim=-1), event_dim=1 if tied else 2)
         return [[element.expand(self.components) for element in row] for row in factor]
 
+    def no_maximum(self, data: Data) -> str:
+        if self.covariance == "tied" or self.scale is not None:
+            return ""
+        way = "a component closes in on one row and its scale goes to 0"
+        return f"The likelihood has no maximum: it grows without bound as {way}."
+
     def data(self, table: Table, *, observed: bool = True) -> Data:
         """Features less their mean over their standard deviation, where the cells are there; y is in its own units,
         and an empty cell of it holds the mean (0 with `standardise: false`). Without y there is no scale to take."""

@@ -31,6 +31,7 @@ or `state_priors` give every state a prior of its own for its mean.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -270,6 +271,12 @@ class HiddenMarkov:
         emission = pyro.deterministic("emission", log_emission.exp(), event_dim=2)
         return Symbols((emission @ place.flatten(1)).reshape(self.states, *place.shape[1:]))
 
+    def no_maximum(self, data: Data) -> str:
+        if self.emission != "gaussian" or self.sd is not None:
+            return ""
+        way = "a state keeps to one row, closes in on it, and its `sigma` goes to 0"
+        return f"The likelihood has no maximum: it grows without bound as {way}."
+
     def data(self, table: Table, *, observed: bool = True) -> Data:
         """y `(sequence, time, channel)` holds 0 where a cell is empty or its sequence has ended; `there` says where it
         is not. Scales and labels come from the channels' columns; numbers without such columns have scale 1."""
@@ -341,6 +348,17 @@ class HiddenMarkov:
         found = decoding.forecast(chains, last, steps, rng)
         shape = draws["transition"].shape[:2]
         return Forecast(*(values.reshape(*shape, *values.shape[1:]) for values in found))
+
+    def until(self, data: Data, steps: int) -> Data:
+        """The sequences as they are known after `steps` rows of each: later cells are missing. Scales and labels stay
+        those of all rows."""
+        there = np.array(data.inputs["there"])
+        there[:, steps:] = False
+        return dataclasses.replace(data, inputs={**data.inputs, "there": there})
+
+    def one_step_ahead(self, draws: Mapping[str, np.ndarray], data: Data) -> np.ndarray:
+        """log p(row t | the rows before it in its sequence, parameters), `(chain * draw, sequence, time)`."""
+        return decoding.one_step_ahead(self.chains(draws, data), data.observed["y"], data.inputs["there"])
 
     def quantities(self, draws: Mapping[str, np.ndarray], data: Data) -> Quantities:
         """Free of labels: `stay`, the probabilities of staying, largest first, whose state lasts 1 / (1 - stay) rows
