@@ -1,10 +1,12 @@
 """An experiment: a YAML file, read, typed and checked. After `load_experiment` no setting is checked again.
 
 name, seed, num_threads    what it is called, the one seed of all randomness, PyTorch's threads
+max_memory                 what predictions and scores may take above the data
 model                      a family of the zoo with its settings, or a program of the user's
 data                       where the rows come from (experiments.datasets reads them)
 inference                  one or several backends: a word, a list, or a mapping of settings
 checks                     the thresholds that a trustworthy run must keep
+scores                     how predictions are scored: held-out rows, K-fold, the future
 """
 
 from __future__ import annotations
@@ -20,14 +22,14 @@ from pydantic import TypeAdapter
 
 from experiments.faults import Fault, build, raise_first, show
 from experiments.overrides import override
-from experiments.settings import Basics, Checks, DataConfig, SimulateConfig
+from experiments.settings import Basics, Checks, DataConfig, Scores, SimulateConfig
 from experiments.yaml_source import Loc, Source, Where, read
 from inference.settings import BACKENDS, Backend
 from models import FAMILIES
 from models.base import Family
 from models.errors import InputError, did_you_mean
 
-__all__ = ["Checks", "DataConfig", "Experiment", "ProgramConfig", "SimulateConfig", "load_experiment"]
+__all__ = ["Checks", "DataConfig", "Experiment", "ProgramConfig", "Scores", "SimulateConfig", "load_experiment"]
 
 PROGRAM = re.compile(r"(?P<path>.+\.py):(?P<name>[A-Za-z_]\w*)")
 BASICS = tuple(item.name for item in fields(Basics))
@@ -63,10 +65,12 @@ class Experiment:
     name: str
     seed: int
     num_threads: int
+    max_memory: str
     model: Family | ProgramConfig
     data: DataConfig
     inference: Mapping[str, Backend]
     checks: Checks
+    scores: Scores
     path: Path = field(compare=False)
     where: Where = field(compare=False, repr=False)
     resolved: Mapping[str, Any] = field(compare=False, repr=False)
@@ -90,7 +94,7 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
         refuse_stray(source, changed, assignment)
         source = changed
     tree = source.tree
-    known = (*BASICS, *REQUIRED, "checks")
+    known = (*BASICS, *REQUIRED, "checks", "scores")
     faults = [
         Fault((key,), "not a part of an experiment", did_you_mean(key, known)) for key in tree if key not in known
     ]
@@ -100,8 +104,10 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
     data = read_data(tree["data"], tree.get("model"), faults) if "data" in tree else None
     inference = read_inference(tree["inference"], faults) if "inference" in tree else {}
     checks = build(Checks, {} if tree.get("checks") is None else tree["checks"], ("checks",), "checks", faults)
+    scores = build(Scores, {} if tree.get("scores") is None else tree["scores"], ("scores",), "scores", faults)
     raise_first(faults, source)
-    assert basics is not None and model is not None and data is not None and checks is not None  # or there were faults
+    # or there were faults
+    assert basics is not None and model is not None and data is not None and checks is not None and scores is not None
     resolved = {
         **plain(basics),
         "model": tree["model"]
@@ -110,9 +116,10 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
         "data": {key: value for key, value in plain(data).items() if value is not None and value != {} and value != []},
         "inference": {name: plain(settings) for name, settings in inference.items()},
         "checks": plain(checks),
+        "scores": plain(scores),
     }
     return Experiment(**asdict(basics), model=model, data=data, inference=inference, checks=checks,
-                      path=source.path, where=source.where, resolved=resolved)  # fmt: skip
+                      scores=scores, path=source.path, where=source.where, resolved=resolved)  # fmt: skip
 
 
 def refuse_stray(before: Source, after: Source, assignment: str) -> None:

@@ -121,8 +121,24 @@ def load_table(config: DataConfig, folder: Path, where: Where) -> Table:
     return Table({**columns, **mapped}, origin, names)
 
 
-def sha256(config: DataConfig, folder: Path) -> str:
-    """SHA-256 of the data: of the file's bytes, or of the canonical JSON of what stands in the config."""
+def joined(first: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+    """Two columns as one, of the fitted one's type wherever the values allow it."""
+    if not {first.dtype.kind, fitted.dtype.kind} <= set("fiub"):
+        return np.concatenate([first.astype(object), fitted.astype(object)])
+    both = np.concatenate([first, fitted])
+    whole = fitted.dtype.kind in "iu" and bool((both == np.floor(both)).all())
+    return both.astype(fitted.dtype) if whole else both
+
+
+def behind(table: Table, more: Table) -> Table:
+    """The rows of `more` behind those of `table`, with the columns of the latter; InputError where one is missing."""
+    columns = {name: joined(values, more.column(name)) for name, values in table.columns.items()}
+    return Table(columns, f"{table.origin} with {more.origin} behind", table.names)
+
+
+def sha256(config: DataConfig, folder: Path, holdout: object = None) -> str:
+    """SHA-256 of the data: of the file's bytes, or of the canonical JSON of what stands in the config; with the bytes
+    of a `holdout` file behind."""
     if config.bundled is not None:
         data = (FOLDER / BUNDLED[config.bundled].file).read_bytes()
     elif config.path is not None:
@@ -130,7 +146,8 @@ def sha256(config: DataConfig, folder: Path) -> str:
     else:
         told = config.values if config.simulate is None else dataclasses.asdict(config.simulate)
         data = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    return hashlib.sha256(data).hexdigest()
+    more = location(holdout, folder).read_bytes() if isinstance(holdout, str) else b""
+    return hashlib.sha256(data + more).hexdigest()
 
 
 def simulate_table(simulate: SimulateConfig, seed: int) -> Table:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from experiments.config import Experiment, ProgramConfig, load_experiment
-from experiments.datasets import load_table, sha256
+from experiments.datasets import load_table
 from experiments.finished import choose, groups, manifest
-from experiments.prepare import located, read_table
+from experiments.prepare import digest, located, read_table
 from experiments.program_predictions import predict_program
 from experiments.settings import DataConfig
 from models.columns import Table, plain
@@ -62,7 +62,7 @@ def predict(
 def fitted_rows(experiment: Experiment, told: Mapping[str, Any], where: str) -> Table | None:
     """The rows that the run was fitted to; InputError where they are not any more what its manifest tells."""
     table = read_table(experiment)
-    if sha256(experiment.data, experiment.folder) != told["sha256"]:
+    if digest(experiment) != told["sha256"]:
         rule = f"{told['source']} has changed since the run, and predictions need the rows that were fitted"
         raise InputError(where, rule, "run the experiment again, or put the old data back")
     return table

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from experiments.config import Experiment, ProgramConfig
-from experiments.datasets import load_table, simulate_table
+from experiments.config import DataConfig, Experiment, ProgramConfig
+from experiments.datasets import behind, load_table, sha256, simulate_table
 from experiments.programs import load_program, program_data
 from inference.streams import stream
 from models.base import Data, Family
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 
 class Prepared(NamedTuple):
     """model: the program, called with `data.inputs`. truth: simulated parameters by site, empty for real data.
-    num_rows: rows of the table that the data are from."""
+    num_rows: rows of the table that the data are from. held_out: rows that are kept from the fit, None for none."""
 
     model: Any
     data: Data
     truth: Mapping[str, np.ndarray]
     num_rows: int = 0
+    held_out: Data | None = None
 
 
 def prepare(experiment: Experiment) -> Prepared:
@@ -52,7 +53,39 @@ def prepare(experiment: Experiment) -> Prepared:
         prepared = simulated(model, data, outcomes, named, simulate, stream(experiment.seed, "data"), experiment.where)
     if isinstance(experiment.model, ProgramConfig):
         refuse_misfit(model, prepared.data, experiment.where)
-    return prepared._replace(num_rows=num_rows(prepared.data) if table is None else table.num_rows)
+    prepared = prepared._replace(num_rows=num_rows(prepared.data) if table is None else table.num_rows)
+    return prepared if experiment.scores.holdout is None else held_out(experiment, prepared)
+
+
+def held_out(experiment: Experiment, prepared: Prepared) -> Prepared:
+    """The rows that `scores.holdout` names kept from the fit: a random share of them, or those of its file.
+
+    Levels, scales and the columns of formulas are those of all rows, held-out ones too.
+    """
+    from experiments.rows import split
+
+    holdout, where = experiment.scores.holdout, experiment.where("scores.holdout")
+    total = max((len(values) for values in prepared.data.observed.values() if values.ndim), default=0)
+    if total < 2:
+        raise InputError(where, "there is one observation, and none can be held out", "set `scores.future_from`")
+    kept = np.ones(total, dtype=bool)
+    if isinstance(holdout, str):
+        more = further_rows(experiment)
+        assert more is not None
+        if total != prepared.num_rows:
+            raise InputError(where, "a row of the file is not an observation of its own", "hold out a share instead")
+        kept[total - more.num_rows :] = False
+    else:
+        assert holdout is not None
+        order = np.random.default_rng(stream(experiment.seed, "holdout")).permutation(total)
+        kept[order[: round(holdout * total)]] = False
+    if kept.all() or not kept.any():
+        raise InputError(where, f"leaves {kept.sum()} rows to fit of {total}", "hold out another share")
+    try:
+        data, rest = split(prepared.model, prepared.data, kept, stream(experiment.seed, "holdout"))
+    except InputError as error:
+        raise InputError(where, error.rule, "set `scores.k_fold`, which keeps the model whole") from error
+    return prepared._replace(data=data, held_out=rest, num_rows=int(kept.sum()))
 
 
 def num_rows(data: Data) -> int:
@@ -78,13 +111,33 @@ def refuse_misfit(model: Callable[..., Any], data: Data, where: Callable[[str], 
 def read_table(experiment: Experiment) -> Table | None:
     """The rows as columns; None for a program whose data are all inline values, which need not be columns."""
     config = experiment.data
+    inline = isinstance(experiment.model, ProgramConfig) and config.path is None and config.bundled is None
+    if isinstance(experiment.scores.holdout, str) and (config.simulate is not None or inline):
+        where = experiment.where("scores.holdout")
+        raise InputError(where, "a file goes with rows that are a table themselves", "hold out a share of them")
     if config.simulate is not None:
         return simulate_table(config.simulate, stream(experiment.seed, "covariates"))
+    if inline:
+        return None
     if isinstance(experiment.model, ProgramConfig):
-        if config.path is None and config.bundled is None:
-            return None
         config = dataclasses.replace(config, values=None)
-    return load_table(config, experiment.folder, experiment.where)
+    table = load_table(config, experiment.folder, experiment.where)
+    more = further_rows(experiment)
+    return table if more is None else behind(table, more)
+
+
+def further_rows(experiment: Experiment) -> Table | None:
+    """The rows of the file that `scores.holdout` names; None where it names none."""
+    holdout = experiment.scores.holdout
+    if not isinstance(holdout, str):
+        return None
+    config = DataConfig(path=holdout, columns=experiment.data.columns)
+    return load_table(config, experiment.folder, lambda key: experiment.where("scores.holdout"))
+
+
+def digest(experiment: Experiment) -> str:
+    """SHA-256 of everything that the data were read from."""
+    return sha256(experiment.data, experiment.folder, experiment.scores.holdout)
 
 
 def from_family(experiment: Experiment, family: Family, table: Table) -> Data:

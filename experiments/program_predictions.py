@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from experiments.config import Experiment, ProgramConfig
+from experiments.datasets import joined
 from experiments.prepare import from_program
 from experiments.programs import load_program
 from models.columns import Table, plain
@@ -68,12 +69,3 @@ def predict_program(
         lower, upper = np.quantile(outcome, [(1 - mass) / 2, (1 + mass) / 2], axis=0)
         found |= {f"{name} mean": outcome.mean(axis=0), f"{name} lower": lower, f"{name} upper": upper}
     return found
-
-
-def joined(first: np.ndarray, fitted: np.ndarray) -> np.ndarray:
-    """Two columns as one, of the fitted one's type wherever the values allow it."""
-    if not {first.dtype.kind, fitted.dtype.kind} <= set("fiub"):
-        return np.concatenate([first.astype(object), fitted.astype(object)])
-    both = np.concatenate([first, fitted])
-    whole = fitted.dtype.kind in "iu" and bool((both == np.floor(both)).all())
-    return both.astype(fitted.dtype) if whole else both

@@ -15,6 +15,7 @@ from typing import Any
 from experiments import yaml_target
 from experiments.config import Experiment
 from experiments.criticism.record import as_json
+from experiments.criticism.score_files import write_scores
 from experiments.results import Fit, Result
 from inference import arviz_bridge
 from models.errors import InputError
@@ -89,12 +90,17 @@ def write(result: Result, folder: Path) -> None:
         priors = [finding._asdict() for finding in result.prior_findings]
         fits = {backend: as_json(found) for backend, found in result.criticism.items()}
         dump(folder / "criticism.json", {"priors": priors, "fits": fits})
+        for backend, found in result.criticism.items():
+            write_scores(folder, backend, found)
+    if result.estimates is not None:
+        dump(folder / "estimates.json", result.estimates._asdict())
     if result.agreement:
         rows = {
             variable: {
                 **row.by_backend,
                 "max_gap_sd": row.max_gap_sd,
                 "max_gap_mcse": row.max_gap_mcse,
+                "max_w1_sd": row.max_w1_sd,
                 "verdict": row.verdict,
             }
             for variable, row in result.agreement.items()
@@ -105,8 +111,8 @@ def write(result: Result, folder: Path) -> None:
 def anchored(experiment: Experiment) -> dict[str, Any]:
     """The resolved config with its file paths made absolute, so that it runs again from the run folder."""
     resolved = {**experiment.resolved}
-    for section, key in (("data", "path"), ("model", "program")):
-        if key in resolved[section]:
+    for section, key in (("data", "path"), ("model", "program"), ("scores", "holdout")):
+        if isinstance(resolved[section].get(key), str):
             path = (experiment.folder / resolved[section][key]).resolve()
             resolved[section] = {**resolved[section], key: str(path)}
     statistics = resolved["checks"].get("statistics")

@@ -14,19 +14,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments import run_folder
-from experiments.agreement import compare
-from experiments.checks import judge
+from experiments.agreement import compare, trusted
+from experiments.checks import judge, judge_criticism
 from experiments.config import Experiment, ProgramConfig
-from experiments.criticism.of_run import criticise_run, try_statistics
+from experiments.criticism.of_run import criticise_run, try_scores, try_statistics
+from experiments.criticism.pointwise import ENOUGH_DRAWS
 from experiments.criticism.prior_check import prior_check
-from experiments.datasets import sha256
 from experiments.derived import finish
 from experiments.finished import choose
 from experiments.predictions import fitted_rows, of_experiment
-from experiments.prepare import Prepared, prepare
+from experiments.prepare import Prepared, digest, prepare
 from experiments.report import build
 from experiments.results import Fit, Result
+from experiments.settings import memory_bytes
 from inference import fit
+from inference.estimates import estimates
 from inference.posterior import Posterior
 from inference.predict import log_likelihood, predictive, prior, thin
 from inference.program import Program, faults_of, read
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PRIOR_DRAWS = 1000
+TABLES = 14  # generated data, log likelihoods and what is made of them, as many as may be there at one time
 UNTOLD = ("elbo", "estimates")  # facts for the report alone
 PACKAGES = ("pyrozoo", "torch", "pyro-ppl", "arviz", "numpy", "scipy", "pandas", "formulaic")
 
@@ -79,6 +82,7 @@ def run(experiment: Experiment, out: str | Path | None = None, progress: Progres
     nothing."""
     prepared = prepare(experiment)
     try_statistics(experiment, prepared.data)
+    try_scores(experiment, prepared.model, prepared.data)
     with run_folder.new_folder(None if out is None else Path(out), experiment.name) as folder:
         # exact first: it refuses at once what it cannot serve, before any sampler has spent minutes
         order = sorted(experiment.inference, key=lambda name: name != "exact")
@@ -93,27 +97,35 @@ def run(experiment: Experiment, out: str | Path | None = None, progress: Progres
             )
             for name in order
         }
-        result = conclude(experiment, prepared, {name: posteriors[name] for name in experiment.inference})
+        result = conclude(experiment, prepared, {name: posteriors[name] for name in experiment.inference}, progress)
         run_folder.write(result, folder.work)
         build(result, folder.work)
     return Run(folder.final, result)
 
 
-def conclude(experiment: Experiment, prepared: Prepared, posteriors: Mapping[str, Posterior]) -> Result:
+def conclude(
+    experiment: Experiment, prepared: Prepared, posteriors: Mapping[str, Posterior], progress: Progress = silent
+) -> Result:
     """Labels aligned and quantities added; predictions, checks, agreement and criticism of the posteriors."""
     truth = prepared.truth
     if not isinstance(experiment.model, ProgramConfig):
         posteriors, truth = finish(experiment.model, prepared.data, posteriors, truth)
     with workspace(stream(experiment.seed, "prediction"), experiment.num_threads), faults_of(prepared.model):
         program = read(prepared.model, prepared.data)
-        before = {name: value.numpy()[None] for name, value in prior(program, PRIOR_DRAWS).items()}
-        fits = {name: predict(program, posterior) for name, posterior in posteriors.items()}
+        most = memory_bytes(experiment.max_memory) // (8 * TABLES)
+        before = {name: value.numpy()[None] for name, value in prior(program, PRIOR_DRAWS, most // 4).items()}
+        fits = {name: predict(program, posterior, most) for name, posterior in posteriors.items()}
     checks = [
         check for name, found in fits.items() for check in judge(found.posterior, found.summary, experiment.checks)
     ]
+    doubted = {check.backend for check in checks if not check.passed}
     observed = prepared.data.observed
     unseen = {name: draws for name, draws in before.items() if name not in observed}
     generated = {name: draws for name, draws in before.items() if name in observed}
+    criticism = criticise_run(
+        experiment, prepared.model, prepared.data, fits, unseen, prepared.held_out, doubted, progress
+    )
+    checks += judge_criticism(criticism, experiment.checks)
     return Result(
         experiment=experiment,
         story=told(prepared.model, program),
@@ -122,11 +134,18 @@ def conclude(experiment: Experiment, prepared: Prepared, posteriors: Mapping[str
         prior=unseen,
         prior_predictive=generated,
         checks=tuple(checks),
-        agreement=compare({name: found.summary for name, found in fits.items()}),
+        agreement=compare(fits),
         manifest=manifest(experiment, prepared, posteriors),
         truth=truth,
-        criticism=criticise_run(experiment, prepared.model, prepared.data, fits, unseen),
+        criticism=criticism,
         prior_findings=tuple(prior_check(prepared.data, generated)),
+        estimates=estimates(
+            prepared.model,
+            prepared.data,
+            experiment.seed,
+            experiment.num_threads,
+            near=fits[trusted(fits)].posterior.draws,
+        ),
     )
 
 
@@ -142,19 +161,37 @@ def told(model: Any, program: Program) -> Story:
     return own if own.block else own._replace(block="\n".join(lines))
 
 
-def predict(program: Program, posterior: Posterior) -> Fit:
-    """A posterior with replicated data and pointwise log likelihood, for all draws or as many as memory allows."""
-    import torch
-
+def predict(program: Program, posterior: Posterior, most_values: int) -> Fit:
+    """A posterior with replicated data and pointwise log likelihood, for all draws or as many as `most_values` numbers
+    allow. Where those are too few to leave rows out, log likelihoods have a quarter of them."""
     latents = {site.name: posterior.draws[site.name] for site in program.latent}
-    kept = thin(latents, sum(int(np.prod(site.shape)) for site in program.observed))
-    shape = next(iter(kept.values())).shape[:2]
-    flat = {name: torch.as_tensor(value.reshape(-1, *value.shape[2:])) for name, value in kept.items()}
+    numbers = sum(int(np.prod(site.shape)) for site in program.observed)
+    kept = thin(latents, numbers, most_values)
+    few = kept
+    if posterior.num_draws > ENOUGH_DRAWS > num_draws(kept):
+        few = thin(kept, numbers, most_values // 4)
     replicated, likelihood = (
-        {name: rows.numpy().reshape(*shape, *rows.shape[1:]) for name, rows in found.items()}
-        for found in (predictive(program, flat), log_likelihood(program, flat))
+        by_chain(run(program, in_one_row(draws)), draws) for run, draws in ((predictive, kept), (log_likelihood, few))
     )
     return Fit(posterior, posterior.summary(), replicated, likelihood)
+
+
+def num_draws(draws: Mapping[str, np.ndarray]) -> int:
+    chains, each = next(iter(draws.values())).shape[:2]
+    return int(chains * each)
+
+
+def in_one_row(draws: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Draws `(chain, draw, *shape)` of all chains one after the other, as tensors."""
+    import torch
+
+    return {name: torch.as_tensor(value.reshape(-1, *value.shape[2:])) for name, value in draws.items()}
+
+
+def by_chain(rows: Mapping[str, Any], draws: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The inverse, for what was computed of `draws`."""
+    shape = next(iter(draws.values())).shape[:2]
+    return {name: value.numpy().reshape(*shape, *value.shape[1:]) for name, value in rows.items()}
 
 
 def manifest(experiment: Experiment, prepared: Prepared, posteriors: Mapping[str, Posterior]) -> dict[str, Any]:
@@ -170,7 +207,7 @@ def manifest(experiment: Experiment, prepared: Prepared, posteriors: Mapping[str
         "versions": {"python": sys.version.split()[0], **{name: version(name) for name in PACKAGES}},
         "data": {
             "source": source,
-            "sha256": sha256(config, experiment.folder),
+            "sha256": digest(experiment),
             "rows": prepared.num_rows,
         },
         "backends": {

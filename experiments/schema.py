@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from experiments.settings import Basics, Checks, DataConfig
+from experiments.settings import Basics, Checks, DataConfig, Scores
 from inference.settings import BACKENDS
 from models import FAMILIES
 from models.priors import Prior
@@ -29,6 +29,7 @@ def schema() -> dict[str, Any]:
         "data": record(DataConfig, shared),
         "inference": inference(backends),
         "checks": record(Checks, shared),
+        "scores": record(Scores, shared),
     }
     return {
         "$schema": DIALECT,

@@ -1,4 +1,4 @@
-"""The sections of a config that belong to no model and no backend, as records: name and seed, data, checks."""
+"""The sections of a config that belong to no model and no backend, as records: name and seed, data, checks, scores."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from dataclasses import field
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
@@ -18,6 +18,9 @@ NAME = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}"
 SOURCES = ("values", "path", "bundled", "simulate")
 SCALAR = {"type": ["number", "string", "boolean"]}
 NUMBERS = {"type": ["number", "array"]}
+MEMORY = re.compile(r"(?P<size>\d+(\.\d+)?) ?(?P<unit>[MG]i?B)")
+UNITS = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
+LEAST_MEMORY = 64 * 2**20
 
 
 def rule(sentence: str) -> PydanticCustomError:
@@ -70,9 +73,47 @@ def check_simulated(value: Any) -> Any:
     return value
 
 
+def check_memory(text: Any) -> str:
+    """A size with its unit, kept as it is written; `memory_bytes` reads it."""
+    if not isinstance(text, str) or MEMORY.fullmatch(text) is None or memory_bytes(text) < LEAST_MEMORY:
+        raise rule(f"must be a size of 64 MiB or more, got {show(text)}; write for instance `1 GiB`")
+    return text
+
+
+def memory_bytes(text: str) -> int:
+    """Bytes of `512 MiB` or `1.5 GiB`."""
+    match = MEMORY.fullmatch(text)
+    assert match is not None  # `check_memory` has seen it
+    return int(float(match["size"]) * UNITS[match["unit"]])
+
+
+def check_holdout(value: Any) -> float | str:
+    """A share of the rows, or a file of further rows."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if isinstance(value, str) and value or number and 0 < value < 1:
+        return value if isinstance(value, str) else float(value)
+    raise rule(f"must be a share between 0 and 1 or a file, got {show(value)}; write `0.2` or `later.csv`")
+
+
+def check_folds(value: Any) -> Any:
+    """`auto`, or how many parts."""
+    if value == "auto" or isinstance(value, int) and not isinstance(value, bool) and value >= 2:
+        return value
+    raise rule(f"must be `auto` or a whole number, 2 or more, got {show(value)}; write `10`, or null for never")
+
+
 Name = Annotated[str, AfterValidator(check_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME}$"})]
 Values = Annotated[
     Any, AfterValidator(check_values), WithJsonSchema({"type": ["number", "string", "boolean", "array"]})
+]
+Memory = Annotated[
+    str, BeforeValidator(check_memory), WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)? ?[MG]i?B$"})
+]
+Holdout = Annotated[Any, AfterValidator(check_holdout), WithJsonSchema({"type": ["number", "string"]})]
+Folds = Annotated[
+    Any,
+    AfterValidator(check_folds),
+    WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 2}]}),
 ]
 Truth = Annotated[Any, AfterValidator(check_truth), WithJsonSchema(NUMBERS)]
 Simulated = Annotated[
@@ -89,6 +130,9 @@ class Basics:
     name: Annotated[Name, Field(description="letters, digits, `_` and `-`; names the run folder")]
     seed: Annotated[int, Field(ge=0, description="the one seed of all randomness")] = 0
     num_threads: Annotated[int, Field(ge=1, le=1024, description="threads that PyTorch may use")] = 1
+    max_memory: Annotated[
+        Memory, Field(description="what predictions and scores may take above the data, for instance `512 MiB`")
+    ] = "1 GiB"
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -138,6 +182,25 @@ class Checks:
     ] = 0.3
     max_k_hat: Annotated[float | None, Field(ge=0, description="largest Pareto k-hat of a guide")] = 0.7
     elbo_plateau: Annotated[bool | None, Field(description="the ELBO must have reached a plateau")] = True
+    min_p_value: Annotated[
+        float | None, Field(ge=0, le=1, description="smallest p-value of a test statistic of generated data")
+    ] = 0.005
     statistics: Annotated[
         list[str] | None, Field(description="test statistics of your own, `my_stats.py:max_gap`, relative to this file")
+    ] = None
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class Scores:
+    """How predictions are scored: leave-one-out is always there; null switches the others off."""
+
+    holdout: Annotated[
+        Holdout | None, Field(description="rows to keep from the fit and to predict: a share, or a file of them")
+    ] = None
+    k_fold: Annotated[
+        Folds | None,
+        Field(description="fit again without each of so many parts of the rows; auto: without those that LOO fails on"),
+    ] = "auto"
+    future_from: Annotated[
+        int | None, Field(ge=1, description="predict every later row, or time, from those before it, after so many")
     ] = None

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from experiments.datasets import BUNDLED
 from experiments.setting_table import Setting, as_yaml, settings_of
-from experiments.settings import Checks
+from experiments.settings import Checks, Scores
 from experiments.words import listed
 from inference.settings import BACKENDS
 from models import FAMILIES
@@ -49,13 +49,13 @@ STARTERS: dict[str, Starter] = {
     ),
     "logistic_regression": Starter(
         "Who switches to a safe well, by its distance and the arsenic in the old one?",
-        {"formula": "switched ~ dist + arsenic"},
+        {"formula": "switched ~ dist + np.log(arsenic)"},
         {"bundled": "wells"},
         ("nuts",),
     ),
     "naive_bayes": Starter(
         "Which species is this penguin?",
-        {"label": "species", "category": ["island", "sex"], "number": ["bill_length_mm", "bill_depth_mm"]},
+        {"label": "species", "category": ["island"], "number": ["bill_length_mm"]},
         {"bundled": "penguins"},
         ("exact",),
     ),
@@ -106,7 +106,9 @@ def starter(name: str) -> str:
         elif backend in ("svi", "nuts"):
             lines += [f"  # {backend}:  # a second opinion: the report tells how far the backends agree"]
     lines += [f"  ## There are {listed(list(BACKENDS))}; what each is: pyrozoo list"]
-    return "\n".join([*lines, "", "checks:", *section(settings_of(Checks), {}), ""])
+    return "\n".join(
+        [*lines, "", "checks:", *section(settings_of(Checks), {}), "", "scores:", *section(settings_of(Scores), {}), ""]
+    )
 
 
 def section(settings: Sequence[Setting], given: Mapping[str, Any]) -> list[str]:

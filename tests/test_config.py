@@ -178,7 +178,8 @@ def test_the_resolved_config_loads_to_an_equal_experiment(name):
 
 def test_the_resolved_config_says_every_default():
     resolved = load(SIMULATED).resolved
-    assert list(resolved) == ["name", "seed", "num_threads", "model", "data", "inference", "checks"]
+    basics = ["name", "seed", "num_threads", "max_memory"]
+    assert list(resolved) == [*basics, "model", "data", "inference", "checks", "scores"]
     assert resolved["model"] == {
         "family": "logistic_regression",
         "formula": "y ~ x + g",
@@ -194,6 +195,7 @@ def test_the_resolved_config_says_every_default():
     }
     assert resolved["inference"]["nuts"]["target_accept_prob"] == "auto"
     assert resolved["checks"]["elbo_plateau"] is True
+    assert resolved["scores"] == {"holdout": None, "k_fold": "auto", "future_from": None}
 
 
 def test_a_prior_keeps_every_digit():

@@ -7,16 +7,17 @@ import warnings
 import numpy as np
 import pytest
 
-from experiments.criticism.comparison import compare, stacking, verdict
-from experiments.criticism.scores import Loo, by_row, loo, spread
+from experiments.criticism.comparison import Score, compare, stacking, verdict
+from experiments.criticism.scores import by_row, loo, spread
 from inference import arviz_bridge
 from models import InputError
 
 RNG = np.random.default_rng(21)
 
 
-def model(pointwise: np.ndarray, k: float = 0.1) -> Loo:
-    return Loo(float(pointwise.sum()), spread(pointwise), 2.0, pointwise, np.full(len(pointwise), k), 0.7)
+def model(pointwise: np.ndarray, k: float = 0.1) -> Score:
+    bad = len(pointwise) if k > 0.7 else 0
+    return Score("leave-one-out", float(pointwise.sum()), spread(pointwise), 2.0, pointwise, bad)
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +32,8 @@ def test_comparison_is_arviz_s():
         warnings.simplefilter("ignore")
         peers = {name: arviz.loo(example, pointwise=True) for name, example in examples.items()}
         table = arviz.compare(peers)
-    found = compare({name: loo([by_row({"obs": e.log_likelihood["obs"].values})]) for name, e in examples.items()})
+    scores = {name: loo([by_row({"obs": e.log_likelihood["obs"].values})]) for name, e in examples.items()}
+    found = compare({n: Score("leave-one-out", s.elpd, s.se, s.p, s.pointwise) for n, s in scores.items()})
     assert [row.name for row in found] == list(table.index)
     assert found[0].tied is False and found[1].tied
     assert found[1].difference == pytest.approx(-table["elpd_diff"].iloc[1], abs=0.02)

@@ -70,6 +70,61 @@ def test_runs_are_compared(folder):
     assert found.runs["plain"].seconds == pytest.approx(sum(seconds.values()))
 
 
+CHAIN = """\
+name: {name}
+model: {{family: hidden_markov, states: {states}, channels: [depth], emission: gaussian}}
+data: {{path: nights.csv}}
+inference: {{nuts: {{num_chains: 4, num_samples: 200}}}}
+scores: {{future_from: 150}}
+checks: {{max_r_hat: null, min_ess: null, max_divergences: null}}
+"""
+
+
+def test_runs_are_compared_by_fits_to_other_rows_where_all_have_those(folder, tmp_path):
+    for name in ("plain", "region"):
+        more = "scores: {k_fold: 5}\n"
+        (tmp_path / "rows.csv").write_text((folder / "rows.csv").read_text())
+        (tmp_path / f"{name}.yaml").write_text(CONFIG.format(name=name, model=MODELS[name]) + more)
+        finished_run(tmp_path / f"{name}.yaml", tmp_path / name)
+    found = compare_runs([tmp_path / "plain", tmp_path / "region"])
+    assert found.method == "5-fold" and [row.name for row in found.rows] == ["region", "plain"]
+    told = json.loads((tmp_path / "region/criticism.json").read_text())["fits"]["svi"]
+    assert found.rows[0].elpd == told["refit"]["elpd"] and np.isnan(found.rows[0].p)
+    assert abs(told["refit"]["elpd"] - told["loo"]["elpd"]) < 3  # five parameters, 600 rows
+    mixed = compare_runs([tmp_path / "plain", folder / "region"])
+    assert mixed.method == "leave-one-out" and [row.name for row in mixed.rows] == ["region", "plain"]
+
+
+def test_numbers_of_states_are_compared_by_leaving_the_future_out(tmp_path):
+    """A chain that stays in each of two states for long: three states are no better than two, and both nearly as good
+    as the truth."""
+    rng = np.random.default_rng(5)
+    state = np.cumsum(rng.random(250) < 0.05) % 2
+    depth = np.where(state == 0, 0.0, 4.0) + rng.normal(size=250)
+    (tmp_path / "nights.csv").write_text(as_csv({"depth": depth.round(3)}))
+    for states in (2, 3):
+        (tmp_path / f"k{states}.yaml").write_text(CHAIN.format(name=f"k{states}", states=states))
+        finished_run(tmp_path / f"k{states}.yaml", tmp_path / f"k{states}")
+    found = compare_runs([tmp_path / "k2", tmp_path / "k3"])
+    assert found.method == "leave-future-out" and any(row.tied for row in found.rows)
+    truth = known_truth(depth.round(3))[150:].sum()
+    assert all(truth - 10 < row.elpd < truth + 2 for row in found.rows)
+    (tmp_path / "later.yaml").write_text(CHAIN.format(name="later", states=2).replace("150", "200"))
+    finished_run(tmp_path / "later.yaml", tmp_path / "later")
+    with pytest.raises(InputError, match="needs the same rows, got k2 100 and later 50"):
+        compare_runs([tmp_path / "k2", tmp_path / "later"])
+
+
+def known_truth(y: np.ndarray) -> np.ndarray:
+    """log p(y[t] | y before t) by someone who knows the means 0 and 4 and the 5% of switches."""
+    move, weights, found = np.array([[0.95, 0.05], [0.05, 0.95]]), np.array([0.5, 0.5]), []
+    for value in y:
+        joint = weights * np.exp(-0.5 * (value - np.array([0.0, 4.0])) ** 2) / np.sqrt(2 * np.pi)
+        found.append(np.log(joint.sum()))
+        weights = joint / joint.sum() @ move
+    return np.array(found)
+
+
 def test_what_cannot_be_compared_is_refused(folder, tmp_path):
     (tmp_path / "nothing").mkdir()
     shutil.copytree(folder / "plain", tmp_path / "broken")

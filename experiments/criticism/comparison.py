@@ -15,11 +15,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.criticism.scores import Loo, spread
+from experiments.criticism.scores import spread
 from experiments.words import counted, listed, number
 from models.errors import InputError
 
 SMALL, ERRORS = 4.0, 2.0
+
+
+class Score(NamedTuple):
+    """A run's score by one method. pointwise: of the rows scored. p: effective parameters, NaN but for leave-one-out.
+    num_bad: rows whose k-hat is too large."""
+
+    method: str
+    elpd: float
+    se: float
+    p: float
+    pointwise: np.ndarray
+    num_bad: int = 0
 
 
 class Compared(NamedTuple):
@@ -37,7 +49,7 @@ class Compared(NamedTuple):
     tied: bool
 
 
-def compare(models: Mapping[str, Loo]) -> list[Compared]:
+def compare(models: Mapping[str, Score]) -> list[Compared]:
     """Models by elpd, the best first; InputError unless they are two or more on the same number of rows."""
     sizes = {name: len(model.pointwise) for name, model in models.items()}
     if len(models) < 2:
@@ -56,7 +68,7 @@ def compare(models: Mapping[str, Loo]) -> list[Compared]:
         tied = abs(gap) < SMALL or abs(gap) <= ERRORS * error
         rows.append(
             Compared(
-                name, model.elpd, model.se, model.p, gap, error, float(weight), len(model.bad), name != best and tied
+                name, model.elpd, model.se, model.p, gap, error, float(weight), model.num_bad, name != best and tied
             )
         )
     return sorted(rows, key=lambda row: -row.elpd)

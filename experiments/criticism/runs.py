@@ -9,29 +9,30 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.criticism.comparison import Compared, compare, verdict
-from experiments.criticism.scores import Loo, by_row, efficiency, in_chunks, loo
+from experiments.criticism.comparison import Compared, Score, compare, verdict
+from experiments.criticism.score_files import read_scores
 from experiments.finished import choose, groups, manifest
-from experiments.words import number
-from inference.posterior import Posterior
+from experiments.words import listed, number
 from models.errors import InputError
 
 
 class SavedRun(NamedTuple):
-    """A run's scores by one backend. observed: what it was fitted to. ess_per_second: of its slowest variable, None
-    where draws are independent."""
+    """A run's scores by one backend and method. observed: what it was fitted to. ess_per_second: of its slowest
+    variable, None where draws are independent."""
 
     name: str
     backend: str
-    loo: Loo
+    scores: Mapping[str, Score]
     observed: Mapping[str, np.ndarray]
     seconds: float
     ess_per_second: float | None
 
 
 class Comparison(NamedTuple):
-    """rows: models by elpd, the best first. runs: the same by name. verdict: what it comes to, in a sentence."""
+    """rows: models by elpd, the best first. runs: the same by name. method: how rows were left out. verdict: what it
+    comes to, in a sentence."""
 
+    method: str
     rows: tuple[Compared, ...]
     runs: Mapping[str, SavedRun]
     verdict: str
@@ -51,23 +52,33 @@ def compare_runs(folders: Sequence[str | Path], backend: str | None = None) -> C
     names = [name if plain.count(name) == 1 else str(path) for name, path in zip(plain, paths, strict=True)]
     runs = {name: saved(path, name, backend) for name, path in zip(names, paths, strict=True)}
     refuse_other_rows(list(runs.values()))
-    rows = compare({name: run.loo for name, run in runs.items()})
-    return Comparison(tuple(rows), runs, verdict(rows, len(rows and next(iter(runs.values())).loo.pointwise)))
+    method = method_of(runs)
+    scores = {name: run.scores[method] for name, run in runs.items()}
+    rows = compare(scores)
+    return Comparison(method, tuple(rows), runs, verdict(rows, len(next(iter(scores.values())).pointwise)))
+
+
+def method_of(runs: Mapping[str, SavedRun]) -> str:
+    """How all runs left rows out: by fits to other rows where all have those, else by weights; InputError where they
+    have no way in common."""
+    first, *others = runs.values()
+    for method in first.scores:
+        if all(method in other.scores for other in others):
+            return method
+    told = listed([f"{run.name} has {listed(list(run.scores))}" for run in runs.values()])
+    raise InputError(
+        "comparison", f"the runs left rows out in different ways: {told}", "run both with the same `scores`"
+    )
 
 
 def saved(folder: Path, name: str, backend: str | None = None) -> SavedRun:
-    """A run's scores, computed from the log likelihood in its folder."""
+    """A run's scores, from its folder."""
     told = manifest(folder)
     chosen = choose(backend, list(told["backends"]), f"{folder}: backend")
-    found = groups(folder / f"posterior-{chosen}.nc")
-    if "log_likelihood" not in found:
-        raise InputError(str(folder), "has no log likelihood", "run it on data with an observed outcome")
-    draws = {site: values for site, values in found["posterior"].items() if values.dtype.kind in "fiu"}
-    dims = {site: tuple(f"{site}_{axis}" for axis in range(values.ndim - 2)) for site, values in draws.items()}
-    posterior = Posterior(chosen, draws, dims, dependent="sample_stats" in found)
+    observed = groups(folder / f"posterior-{chosen}.nc").get("observed_data", {})
+    scores = {score.method: score for score in read_scores(folder, chosen)}
     seconds = float(sum(told["backends"][chosen]["seconds"].values()))
-    score = loo(in_chunks(by_row(found["log_likelihood"])), efficiency(posterior))
-    return SavedRun(name, chosen, score, found.get("observed_data", {}), seconds, speed(folder, chosen, seconds))
+    return SavedRun(name, chosen, scores, observed, seconds, speed(folder, chosen, seconds))
 
 
 def speed(folder: Path, backend: str, seconds: float) -> float | None:

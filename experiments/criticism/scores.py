@@ -23,7 +23,8 @@ MOST_K = 0.7  # above it a row's estimate may be far off however many draws ther
 
 
 class Loo(NamedTuple):
-    """Leave-one-out cross-validation. pointwise, k: by row `(rows,)`. good_k: what k-hat may be with these draws."""
+    """Leave-one-out cross-validation. pointwise, k: by row `(rows,)`. good_k: what k-hat may be with these draws.
+    refitted: positions of the rows that fits without them have scored, whatever their k-hat is."""
 
     elpd: float
     se: float
@@ -31,11 +32,12 @@ class Loo(NamedTuple):
     pointwise: np.ndarray
     k: np.ndarray
     good_k: float
+    refitted: np.ndarray = np.array([], dtype=int)
 
     @property
     def bad(self) -> np.ndarray:
-        """Positions of the rows whose k-hat is too large."""
-        return np.flatnonzero(~(self.k <= self.good_k))
+        """Positions of the rows whose k-hat is too large, and whose score therefore means little."""
+        return np.setdiff1d(np.flatnonzero(~(self.k <= self.good_k)), self.refitted)
 
 
 class Waic(NamedTuple):
@@ -47,18 +49,6 @@ class Waic(NamedTuple):
     num_unsafe: int
 
 
-class HeldOut(NamedTuple):
-    """Log predictive density of rows that the model was not fitted to, their sum and by row."""
-
-    lpd: float
-    se: float
-    pointwise: np.ndarray
-
-    @property
-    def perplexity(self) -> float:
-        return perplexity(self.pointwise)
-
-
 def log_mean_exp(log_likelihood: np.ndarray) -> np.ndarray:
     """log of the mean probability over draws, `(draws, rows)` -> `(rows,)`; the mean is inside the log."""
     from scipy.special import logsumexp
@@ -68,7 +58,8 @@ def log_mean_exp(log_likelihood: np.ndarray) -> np.ndarray:
 
 def spread(pointwise: np.ndarray) -> float:
     """Standard error of a sum of N values; NaN for a single one."""
-    return float(np.sqrt(len(pointwise) * pointwise.var(ddof=1))) if len(pointwise) > 1 else float("nan")
+    with np.errstate(invalid="ignore"):  # a row that is impossible
+        return float(np.sqrt(len(pointwise) * pointwise.var(ddof=1))) if len(pointwise) > 1 else float("nan")
 
 
 def loo(
@@ -96,8 +87,12 @@ def loo(
             each(slice(end - len(rows), end), np.exp(weights).T)
     pointwise, k = np.concatenate(elpd), np.concatenate(shapes)
     total = float(pointwise.sum())
-    good = min(MOST_K, 1 - 1 / np.log10(draws)) if draws > 1 else 0.0
-    return Loo(total, spread(pointwise), float(np.concatenate(lppd).sum()) - total, pointwise, k, float(good))
+    return Loo(total, spread(pointwise), float(np.concatenate(lppd).sum()) - total, pointwise, k, good_k(draws))
+
+
+def good_k(draws: int) -> float:
+    """What k-hat may be with so many draws (Vehtari, Simpson, Gelman, Yao & Gabry 2024)."""
+    return float(min(MOST_K, 1 - 1 / np.log10(draws))) if draws > 1 else 0.0
 
 
 def waic(chunks: Iterable[np.ndarray]) -> Waic:
@@ -106,12 +101,6 @@ def waic(chunks: Iterable[np.ndarray]) -> Waic:
     lppd, variance = (np.concatenate(part) for part in zip(*parts, strict=True))
     pointwise = lppd - variance
     return Waic(float(pointwise.sum()), spread(pointwise), float(variance.sum()), int((variance > 0.4).sum()))
-
-
-def held_out(chunks: Iterable[np.ndarray]) -> HeldOut:
-    """Fold the log predictive density over chunks of the held-out rows' log likelihood."""
-    pointwise = np.concatenate([log_mean_exp(chunk) for chunk in chunks])
-    return HeldOut(float(pointwise.sum()), spread(pointwise), pointwise)
 
 
 def perplexity(pointwise: np.ndarray) -> float:
@@ -137,19 +126,13 @@ def efficiency(posterior: Posterior) -> float:
 def by_row(log_likelihood: Mapping[str, np.ndarray]) -> np.ndarray:
     """Sites' log likelihoods `(chain, draw, *shape)` as one table `(draws, rows)`.
 
-    Sites of one length say something about the same rows (a class and its features) and are added; sites of several
-    lengths follow each other. What a site has beyond its first axis belongs to its row.
+    Sites of one length say something about the same rows (a class and its features) and are added; several lengths
+    follow each other. What a site has beyond its first axis belongs to its row.
     """
-    tables = []
+    tables: dict[int, np.ndarray] = {}
     for values in log_likelihood.values():
         flat = values.reshape(values.shape[0] * values.shape[1], *values.shape[2:])
-        tables.append(flat.reshape(len(flat), flat.shape[1] if flat.ndim > 1 else 1, -1).sum(axis=2))
-    if len({table.shape[1] for table in tables}) == 1:
-        return np.asarray(sum(tables[1:], start=tables[0]))
-    return np.concatenate(tables, axis=1)
-
-
-def in_chunks(table: np.ndarray, values: int = 2_000_000) -> Iterable[np.ndarray]:
-    """Views of a table `(draws, rows)` with at most `values` numbers each."""
-    width = max(1, values // len(table))
-    return (table[:, start : start + width] for start in range(0, table.shape[1], width))
+        table = flat.reshape(len(flat), flat.shape[1] if flat.ndim > 1 else 1, -1).sum(axis=2)
+        length = table.shape[1]
+        tables[length] = tables[length] + table if length in tables else table
+    return np.concatenate(list(tables.values()), axis=1)
