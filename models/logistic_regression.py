@@ -344,6 +344,14 @@ class LogisticRegression:
             columns[f"P({name}={label}) lower"], columns[f"P({name}={label}) upper"] = p.lower[:, c], p.upper[:, c]
         return columns
 
+    def class_log_joint(self, draws: Mapping[str, np.ndarray], data: Data, rows: slice) -> np.ndarray:
+        """log p(label | row, parameters), `(draws, rows, labels)`, with `likelihood: categorical`; draws are `(draws,
+        *shape)` by site."""
+        against_first = effects.scores(draws, data.inputs["x"][rows], None)
+        raised = np.concatenate([np.zeros_like(against_first[..., :1]), against_first], axis=-1)
+        raised -= raised.max(axis=-1, keepdims=True)
+        return np.asarray(raised - np.log(np.exp(raised).sum(axis=-1, keepdims=True)))
+
     def remarks(self, draws: Mapping[str, np.ndarray], data: Data) -> tuple[str, ...]:
         """Whether predictors separate the outcome, in a sentence; empty where they do not."""
         if "y" not in data.observed or "group_x" in data.inputs or self.likelihood == "robust":

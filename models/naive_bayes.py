@@ -44,7 +44,7 @@ from pydantic.dataclasses import dataclass
 
 from models.base import Data, Dims, Quantities
 from models.class_features import Parameters, sample_features, sticks
-from models.class_probabilities import MOST_VALUES, ClassProbabilities, Rows, given_parameters, predict
+from models.class_probabilities import MOST_VALUES, ClassProbabilities, Rows, given_parameters, log_density, predict
 from models.columns import Column, Table, is_missing
 from models.errors import InputError
 from models.features import Features, Kind, about, cells, codes, kinds_of, labels_in, spread
@@ -241,18 +241,18 @@ class NaiveBayes:
         than MOST_VALUES numbers of them."""
         if "unlabelled" not in data.coords or not data.observed:
             return Quantities()
-        part = "_unlabelled"
-        found = {
-            kind: Features(data.observed[f"x_{kind}{part}"], there(data, kind, part))
-            for kind in ("binary", "category", "count", "number")
-            if f"x_{kind}{part}" in data.observed
-        }
-        rows = Rows(data.inputs["num_unlabelled"], found, data.inputs.get("place"))
+        rows = rows_in(data, "_unlabelled")
         shape = draws["pi"].shape
         if rows.num_rows * draws["pi"].size > MOST_VALUES:
             return Quantities()
         given = given_parameters(draws, rows).reshape(*shape[:2], rows.num_rows, shape[2])
         return Quantities({"class_probability": given}, {"class_probability": ("unlabelled", "class")})
+
+    def class_log_joint(self, draws: Mapping[str, np.ndarray], data: Data, rows: slice) -> np.ndarray:
+        """log p(class, features | parameters) of labelled rows up to a number for each, `(draws, rows, C)`; draws are
+        `(draws, *shape)` by site."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(draws["pi"])[:, None, :] + log_density(draws, rows_in(data, ""), rows))
 
     def predict(
         self, draws: Mapping[str, np.ndarray], fitted: Table, table: Table, mass: float = 0.9
@@ -313,6 +313,16 @@ class NaiveBayes:
 def there(data: Data, kind: str, part: str) -> np.ndarray:
     """Which cells of some rows' features are there, `(rows, columns)`; counts that are not are zeros."""
     return data.inputs.get(f"has_{kind}{part}", np.ones(data.observed[f"x_{kind}{part}"].shape, dtype=bool))
+
+
+def rows_in(data: Data, part: str) -> Rows:
+    """The features of the rows that have a label (part ""), or of those that have none ("_unlabelled")."""
+    found = {
+        kind: Features(data.observed[f"x_{kind}{part}"], there(data, kind, part))
+        for kind in ("binary", "category", "count", "number")
+        if f"x_{kind}{part}" in data.observed
+    }
+    return Rows(data.inputs[f"num{part}" if part else "num_rows"], found, data.inputs.get("place"))
 
 
 def rows_of(table: Table, chosen: np.ndarray) -> Table:

@@ -143,8 +143,23 @@ def test_bootstrap_intervals_hold_what_the_central_limit_theorem_says():
 def test_ece_interval_is_wide_where_rows_are_few():
     few, many = cal.ece_interval(P[:80], Y[:80]), cal.ece_interval(P, Y)
     assert few.upper - few.lower > 2 * (many.upper - many.lower)
-    assert many.lower < many.value < many.upper
+    assert many.lower < many.value < many.upper and few.lower < few.value < few.upper
     assert cal.ece_interval(P, Y) == many
+
+
+def test_ece_interval_has_the_width_of_repeated_data_and_the_error_inside():
+    rng = np.random.default_rng(1)
+    found, widths = [], []
+    for seed in range(60):
+        p = rng.random(400)
+        y = (rng.random(400) < p**2).astype(float)
+        interval = cal.ece_interval(p, y, seed=seed, repeats=200)
+        calibrated = cal.ece_interval(p, rng.random(400) < p, seed=seed, repeats=200)
+        assert all(one.lower < one.value < one.upper for one in (interval, calibrated))
+        found.append(interval.value)
+        widths.append(interval.upper - interval.lower)
+    # 3.92 standard deviations of repeated data, known to 1 / sqrt(2 * 59) of themselves
+    assert np.mean(widths) == pytest.approx(3.92 * np.std(found, ddof=1), rel=0.3)
 
 
 def test_several_classes_are_called_by_the_highest_probability():

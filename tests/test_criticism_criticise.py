@@ -5,16 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from experiments.criticism.checklist import checklist
+from experiments.criticism.checklist import calibrated, checklist, held_out
+from experiments.criticism.classes import class_calibration
 from experiments.criticism.criticise import criticise
 from experiments.criticism.family_statistics import PLAIN, TEST_STATISTICS
+from experiments.criticism.held_out import score_held_out
 from experiments.criticism.record import Criticism
+from experiments.criticism.refits import Refit
+from experiments.criticism.told import classes_told
 from experiments.runner import predict
 from inference import Nuts, Svi, fit
 from inference.posterior import Posterior
 from inference.program import read
 from inference.streams import workspace
-from models import BetaBernoulli, Data, LogisticRegression, Table, ZeroInflated
+from models import BetaBernoulli, Data, LogisticRegression, NaiveBayes, Table, ZeroInflated
 
 FAST = Nuts(num_chains=4, num_warmup=200, num_samples=250)
 
@@ -24,8 +28,9 @@ def criticised(model, table, family, backend=FAST):
     data = model.data(Table(table, "rows.csv"))
     posterior = fit(model, data, backend, seed=1)
     with workspace(1):
-        found = predict(read(model, data), posterior)
-    result = criticise(posterior, found.posterior_predictive, found.log_likelihood, data, TEST_STATISTICS[family])
+        found = predict(read(model, data), posterior, 20_000_000)
+    replicated, likelihood = found.posterior_predictive, found.log_likelihood
+    result = criticise(posterior, replicated, likelihood, data, TEST_STATISTICS[family], model=model)
     prior = {name: draws[:1] for name, draws in posterior.draws.items()}
     items = checklist(model, family, data, posterior, prior, found.posterior_predictive, found.log_likelihood, result)
     return result, {item.name.split()[0]: item for item in items}
@@ -106,11 +111,12 @@ DRAWS = {"mu": np.random.default_rng(0).normal(size=(2, 100))}
         ({"y": np.full((2, 100, 3), -np.inf)}, "A row has no finite log likelihood under some draws"),
         (
             {"y": np.zeros((1, 7, 3))},
-            "Leaving rows out needs 100 draws or more of their log likelihood; 7 draws fit in",
+            "Leaving rows out needs 100 draws or more; there are 7 that fit in memory.",
         ),
         (
             {"y": np.zeros((2, 100))},
-            "The rows depend on each other and count as one observation: none can be left out.",
+            "The rows depend on each other and count as one observation: none can be left out. With `scores: "
+            "{future_from: N}` every row after the first N is predicted from those before it.",
         ),
     ],
 )
@@ -128,7 +134,66 @@ def test_a_row_that_the_posterior_leans_on_is_told():
     data = Data(observed={"y": rng.normal(size=30)})
     found = criticise(posterior, {"y": rng.normal(size=(4, 500, 30))}, {"y": values}, data, PLAIN)
     assert found.loo is not None and list(found.loo.bad) == [7]
-    assert "For 1 row they do not (k-hat above 0.7)" in found.told["scores"]
+    assert "For 1 row the weights do not hold (k-hat above 0.7): the posterior leans" in found.told["scores"]
     items = checklist(None, "", data, posterior, {}, {"y": np.array([np.nan])}, {"y": values}, found)
     assert [item.passed for item in items[:4]] == [False, None, None, False]
     assert items[0].message == "not all are, at `y`"
+
+
+def test_rows_that_weights_cannot_leave_out_are_scored_by_other_fits():
+    rng = np.random.default_rng(2)
+    values = np.log(rng.beta(6, 4, (4, 500, 30)))
+    values[..., 7] = -1 - 5 * rng.pareto(0.8, (4, 500))
+    outcome = rng.integers(0, 2, 30).astype(float)
+    outcome[7] = 0
+    posterior = Posterior("nuts", {"mu": rng.normal(size=(4, 500))}, {"mu": ()})
+    data = Data(observed={"y": outcome})
+
+    def mend(score):
+        pointwise = score.pointwise.copy()
+        pointwise[7] = np.log(0.25)
+        elpd = pointwise.sum()
+        return score._replace(elpd=elpd, pointwise=pointwise, refitted=score.bad)
+
+    found = criticise(posterior, {"y": values}, {"y": values}, data, PLAIN, mend=mend)
+    assert found.loo is not None and len(found.loo.bad) == 0 and found.loo.pointwise[7] == np.log(0.25)
+    assert (
+        "For 1 row the weights do not hold (k-hat above 0.7): it is scored by fits without it." in found.told["scores"]
+    )
+    assert found.calibration is not None and found.calibration.predicted[7] == pytest.approx(0.75)
+    assert found.calibration.log_loss == pytest.approx(-found.loo.elpd / 30)
+
+
+def test_the_checklist_knows_every_way_of_leaving_rows_out():
+    bare = Criticism((), None, None, None, {"scores": "None can be left out.", "predictive": "Nothing."})
+    refit = Refit("leave-future-out", -20.0, 3.0, np.full(10, -2.0), np.arange(30, 40), 3)
+    kept = score_held_out(np.full(12, -0.5), None, None, None)
+    for found, passed, message in (
+        (bare, None, "None can be left out"),
+        (bare._replace(refit=refit), True, "leave-future-out over 10 rows"),
+        (bare._replace(refit=refit, held_out=kept), True, "leave-future-out over 10 rows; 12 rows held out"),
+    ):
+        item = held_out(found)
+        assert (item.passed, item.message) == (passed, message)
+
+
+def test_classes_are_criticised_by_their_own_probabilities():
+    rng = np.random.default_rng(3)
+    label = rng.choice(list("abc"), 200, p=[0.5, 0.3, 0.2])
+    height = np.where(label == "a", 0.0, np.where(label == "b", 1.5, 3.0)) + rng.normal(size=200)
+    found, items = criticised(
+        NaiveBayes(number=("height",)), {"label": label, "height": height}, "naive_bayes", "exact"
+    )
+    assert found.classes is not None and found.calibration is None and found.quantiles is None
+    assert items["Calibration"].passed and items["Calibration"].message.startswith("ECE 0.0")
+    assert "of rows that" not in found.told["calibration"] and "always the commonest class" in found.told["calibration"]
+    assert 0.6 < found.classes.accuracy.value < 0.9 and 0.8 < found.classes.auc < 0.97
+    # its own probabilities sharpened: too sure of itself
+    p = found.classes.predicted**4
+    sure = found._replace(classes=class_calibration(p / p.sum(axis=1, keepdims=True), label_codes(label), "abc"))
+    assert calibrated(sure).passed is False
+    assert "Where it says 0.9" in classes_told(sure.classes) and "it is right less often" in classes_told(sure.classes)
+
+
+def label_codes(label):
+    return np.unique(label, return_inverse=True)[1]

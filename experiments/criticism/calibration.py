@@ -55,6 +55,22 @@ class Brier(NamedTuple):
     within: float
 
 
+class PrecisionRecall(NamedTuple):
+    """By falling threshold, where rows at or above it are called one, `(thresholds,)`: the share of ones among the
+    rows called, and the share of ones that are called."""
+
+    precision: np.ndarray
+    recall: np.ndarray
+
+
+class Ranking(NamedTuple):
+    """How well ones are told from zeros, whatever the probabilities are worth."""
+
+    auc: float
+    average_precision: float
+    curve: PrecisionRecall
+
+
 def checked(predicted: Any, outcome: Any) -> tuple[np.ndarray, np.ndarray]:
     """Predictions and outcomes `(rows,)` as float64; InputError unless they are probabilities and 0 or 1."""
     p, y = np.asarray(predicted, dtype=float).ravel(), np.asarray(outcome, dtype=float).ravel()
@@ -151,7 +167,8 @@ def ece_interval(
 ) -> Interval:
     """ECE with its bootstrap interval over rows, by percentiles; fewer repeats where there are very many rows.
 
-    ECE is biased upwards by chance, and the resampled ones are so twice: compare with `ece_if_calibrated`.
+    ECE is biased upwards by chance, and the resampled ones are so twice: they are moved to have the ECE as their mean.
+    Its own bias stays, so compare it with `ece_if_calibrated`.
     """
     p, y = checked(predicted, outcome)
     limits = np.asarray(edges, dtype=float)
@@ -161,15 +178,16 @@ def ece_interval(
     for _ in range(max(50, min(repeats, CELLS // len(p)))):
         chosen = rng.integers(0, len(p), len(p))
         found.append(np.abs(np.bincount(code[chosen], (y - p)[chosen], bins)).sum() / len(p))
-    lower, upper = np.quantile(found, [(1 - mass) / 2, (1 + mass) / 2])
-    return Interval(float(np.abs(signed).sum() / len(p)), float(lower), float(upper))
+    value = np.abs(signed).sum() / len(p)
+    lower, upper = np.quantile(found, [(1 - mass) / 2, (1 + mass) / 2]) - np.mean(found) + value
+    return Interval(float(value), float(max(0.0, lower)), float(upper))
 
 
-def brier(predicted: Any, outcome: Any, edges: Any = TENTHS) -> Brier:
-    """Brier score and its parts."""
+def brier(predicted: Any, outcome: Any, edges: Any = TENTHS, by: Any = None) -> Brier:
+    """Brier score and its parts. by: what says which bin a row is in, the predictions themselves by default."""
     p, y = checked(predicted, outcome)
     limits = np.asarray(edges, dtype=float)
-    count, mean_p, mean_y = by_bin(bin_of(p, limits), p, y, len(limits) - 1)
+    count, mean_p, mean_y = by_bin(bin_of(p if by is None else by, limits), p, y, len(limits) - 1)
     used, share, base = count > 0, count / len(p), y.mean()
     gap = float(share[used] @ (mean_p[used] - mean_y[used]) ** 2)
     resolution = float(share[used] @ (mean_y[used] - base) ** 2)
@@ -198,6 +216,30 @@ def auc(predicted: Any, outcome: Any) -> float:
     return float((rankdata(p)[y == 1].sum() - ones * (ones + 1) / 2) / (ones * zeros))
 
 
+def precision_recall(predicted: Any, outcome: Any) -> PrecisionRecall:
+    """At every distinct prediction as the threshold; recall is NaN where there are no ones."""
+    p, y = checked(predicted, outcome)
+    order = np.argsort(-p, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(p[order])), len(p) - 1)  # rows of one prediction are called together
+    found = np.cumsum(y[order])[last]
+    return PrecisionRecall(found / (last + 1), found / (found[-1] or np.nan))
+
+
+def average_precision(predicted: Any, outcome: Any) -> float:
+    """Precision averaged over the recall that each threshold adds, no line drawn between thresholds; NaN without ones.
+
+    Predictions that know nothing have the share of ones: unlike AUC it tells how good the few rows called are where
+    ones are rare (Davis & Goadrich 2006).
+    """
+    curve = precision_recall(predicted, outcome)
+    return float(np.diff(curve.recall, prepend=0.0) @ curve.precision)
+
+
+def ranking(predicted: Any, outcome: Any) -> Ranking:
+    """Of the order that predictions give to the rows."""
+    return Ranking(auc(predicted, outcome), average_precision(predicted, outcome), precision_recall(predicted, outcome))
+
+
 def accuracy(correct: Any, mass: float = 0.95) -> Interval:
     """Share of right calls with the interval of the central limit theorem, +- z sqrt(a (1 - a) / n), within [0, 1]."""
     from scipy.special import ndtri
@@ -205,6 +247,38 @@ def accuracy(correct: Any, mass: float = 0.95) -> Interval:
     share = float(np.mean(correct))
     half = float(ndtri((1 + mass) / 2)) * np.sqrt(share * (1 - share) / np.size(correct))
     return Interval(share, float(max(0.0, share - half)), float(min(1.0, share + half)))
+
+
+def of_mean(values: Any, mass: float = 0.95) -> Interval:
+    """Mean over rows with the interval of the central limit theorem; NaN ends for a single row."""
+    from scipy.special import ndtri
+
+    rows = np.asarray(values, dtype=float)
+    error = float(rows.std(ddof=1) / np.sqrt(len(rows))) if len(rows) > 1 else float("nan")
+    half = float(ndtri((1 + mass) / 2)) * error
+    mean = float(rows.mean())
+    return Interval(mean, mean - half, mean + half)
+
+
+def auc_interval(predicted: Any, outcome: Any, mass: float = 0.95) -> Interval:
+    """AUC with the interval of the central limit theorem for U-statistics (DeLong, DeLong & Clarke-Pearson 1988).
+
+    With V[i] the share of zeros that one i is above, and W[j] the share of ones that zero j is below, the variance is
+    var(V) / ones + var(W) / zeros. NaN ends where there are fewer than two of either.
+    """
+    from scipy.special import ndtri
+    from scipy.stats import rankdata
+
+    p, y = checked(predicted, outcome)
+    ones, zeros = p[y == 1], p[y == 0]
+    value = auc(p, y)
+    if min(len(ones), len(zeros)) < 2:
+        return Interval(value, float("nan"), float("nan"))
+    ranks = rankdata(p)
+    above = (ranks[y == 1] - rankdata(ones)) / len(zeros)
+    below = 1 - (ranks[y == 0] - rankdata(zeros)) / len(ones)
+    half = float(ndtri((1 + mass) / 2) * np.sqrt(above.var(ddof=1) / len(ones) + below.var(ddof=1) / len(zeros)))
+    return Interval(value, max(0.0, value - half), min(1.0, value + half))
 
 
 def bootstrap(

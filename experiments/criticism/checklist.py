@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from experiments.criticism.record import Criticism, Item
+from experiments.criticism.told import calibrated_enough
 from experiments.words import counted, listed
 from inference.posterior import Posterior
 from models.base import Data
@@ -99,13 +100,23 @@ def responsibilities(model: Any, model_name: str, data: Data, posterior: Posteri
 
 def held_out(criticism: Criticism) -> Item:
     name = "Prediction of rows left out is tracked"
-    if criticism.loo is None:
+    told, holds = [], True
+    if criticism.loo is not None:
+        bad, rows = len(criticism.loo.bad), len(criticism.loo.pointwise)
+        holds = bool(bad <= 0.01 * rows)
+        told.append(
+            f"leave-one-out over {counted(rows, 'row')}"
+            + (f", of which {bad:,} lean on the weights too much" if bad else "")
+        )
+    if criticism.refit is not None:
+        told.append(f"{criticism.refit.method} over {counted(len(criticism.refit.rows), 'row')}")
+        holds = True
+    if criticism.held_out is not None:
+        told.append(f"{counted(criticism.held_out.rows, 'row')} held out")
+        holds = True
+    if not told:
         return Item(name, None, criticism.told["scores"].rstrip("."))
-    bad, rows = len(criticism.loo.bad), len(criticism.loo.pointwise)
-    message = f"leave-one-out over {counted(rows, 'row')}" + (
-        f", of which {bad:,} lean on the weights too much" if bad else ""
-    )
-    return Item(name, bool(bad <= 0.01 * rows), message)
+    return Item(name, holds, "; ".join(told))
 
 
 def resembles(criticism: Criticism) -> Item:
@@ -121,14 +132,15 @@ def resembles(criticism: Criticism) -> Item:
 
 def calibrated(criticism: Criticism) -> Item:
     name = "Calibration is evaluated"
-    if criticism.calibration is not None:
-        value, chance = criticism.calibration.ece.value, criticism.calibration.expected_ece
+    probabilities = criticism.calibration or criticism.classes
+    if probabilities is not None:
+        value, chance = probabilities.ece.value, probabilities.expected_ece
         told = f"ECE {value:.3f}, of which chance explains {chance:.3f}"
-        return Item(name, bool(value <= max(2 * chance, 0.01)), told)
+        return Item(name, calibrated_enough(probabilities), told)
     if criticism.quantiles is not None:
         off = [row for row in criticism.quantiles.coverage if not row.lower <= row.share <= row.upper]
         told = "predictive intervals hold as many rows as they should"
         if off:
             told = "predictive intervals hold " + listed([f"{row.share:.0%} at {row.level:.0%}" for row in off])
         return Item(name, not off, told)
-    return Item(name, None, "the outcome is neither one binary nor one numeric column of rows that can be left out")
+    return Item(name, None, "the outcome is neither a class nor one numeric column of rows that can be left out")

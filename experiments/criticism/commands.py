@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,11 +20,22 @@ def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield "  ".join(cells).rstrip()
 
 
+def warn_of(folder: Path, backend: str | None) -> None:
+    """One line on stderr where checks failed in the run whose draws are used."""
+    from experiments.finished import choose, doubt, manifest
+
+    told = doubt(folder, choose(backend, list(manifest(folder)["backends"])))
+    if told:
+        print(f"warning: {told}", file=sys.stderr)
+
+
 def print_comparison(folders: Sequence[Path], backend: str | None) -> None:
     from experiments.criticism.runs import compare_runs, table
 
     found = compare_runs(folders, backend)
-    print("\n".join([*aligned(table(found)), "", found.verdict]))
+    for folder in folders:
+        warn_of(folder, backend)
+    print("\n".join([*aligned(table(found)), "", f"By {found.method}: {found.verdict}"]))
 
 
 def print_ppc(folder: Path, own: Sequence[str], prior: bool, backend: str | None) -> bool:
@@ -49,6 +61,7 @@ def print_monitor(folder: Path, rows: Path, backend: str | None) -> bool:
     from experiments.criticism.monitor import monitor
 
     found = monitor(folder, rows, backend)
+    warn_of(folder, backend)
     for title, drifts in (
         ("columns", found.covariates),
         ("outcome", found.outcomes),

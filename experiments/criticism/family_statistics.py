@@ -38,9 +38,9 @@ PLAIN = {
         "rows vary more than the model allows; think of a wider likelihood, or of groups that differ",
         "rows vary less than the model says",
     ),
-    "minimum": Statistic(of_every_site(lambda y: y.min(axis=1)), "the smallest value"),
+    "minimum": Statistic(of_every_site(lambda y: y.min(axis=1)), "the smallest value", extreme=True),
     "maximum": Statistic(
-        of_every_site(lambda y: y.max(axis=1)), "the largest value", "extremes: think of heavier tails"
+        of_every_site(lambda y: y.max(axis=1)), "the largest value", "extremes: think of heavier tails", extreme=True
     ),
     "autocorrelation": Statistic(
         of_every_site(lambda y: summaries.autocorrelation(y, 1), least=20),
@@ -62,6 +62,7 @@ RATES = {
         only_more=True,
     ),
 }
+SHAPE = "a component is missing, or has another shape"
 INTERACTION = "the model has no term for it; add it to the formula"
 
 TEST_STATISTICS: dict[str, dict[str, Statistic]] = {
@@ -73,12 +74,18 @@ TEST_STATISTICS: dict[str, dict[str, Statistic]] = {
             less=DEPENDENT,
         ),
         "longest run": Statistic(
-            by_row.of_rows(summaries.longest_run, by_row.is_binary), "the longest run of equal rows", DEPENDENT
+            by_row.of_rows(summaries.longest_run, by_row.is_binary),
+            "the longest run of equal rows",
+            DEPENDENT,
+            extreme=True,
         ),
     },
     "logistic_regression": {
         **RATES,
         "class shares": Statistic(by_row.class_shares, "the share of a class"),
+        "classes by expectation": Statistic(
+            by_row.shares_of_classes_by_expectation, "the share of a class", "a predictor's form does not fit there"
+        ),
         "calibration": Statistic(
             by_row.shares_by_expectation, "the share of ones", "the link or a predictor's form does not fit there"
         ),
@@ -96,6 +103,7 @@ TEST_STATISTICS: dict[str, dict[str, Statistic]] = {
         "feature squares": Statistic(
             tables.per_class(2), "the mean square of a feature", "it is not normal within its class"
         ),
+        "labels": Statistic(tables.levels_per_class, "the share of a label"),
         "features together": Statistic(
             tables.together,
             "the correlation of two features",
@@ -104,7 +112,7 @@ TEST_STATISTICS: dict[str, dict[str, Statistic]] = {
         ),
     },
     "gaussian_mixture": {
-        "quantiles": Statistic(tables.quantiles, "the quantile", "a component is missing, or has another shape"),
+        "quantiles": Statistic(tables.quantiles, "the quantile", SHAPE, SHAPE),
         "modes": Statistic(
             tables.peaks, "the number of peaks", "a component is missing; try more", "components split what is one"
         ),
@@ -118,7 +126,7 @@ TEST_STATISTICS: dict[str, dict[str, Statistic]] = {
         "mean": Statistic(tables.by_channel(tables.of_all(lambda y: y.mean(axis=1))), "the mean of a channel"),
         "spread": Statistic(tables.by_channel(tables.of_all(spread)), "the standard deviation of a channel"),
         "maximum": Statistic(
-            tables.by_channel(tables.of_all(lambda y: y.max(axis=1))), "the largest value of a channel"
+            tables.by_channel(tables.of_all(lambda y: y.max(axis=1))), "the largest value of a channel", extreme=True
         ),
         "run length": Statistic(
             tables.by_channel(tables.run_length),
@@ -145,13 +153,16 @@ TEST_STATISTICS: dict[str, dict[str, Statistic]] = {
             "fewer zeros than the model makes; try `zeros: none` or `zeros: hurdle`",
         ),
         "maximum": Statistic(
-            by_row.of_rows(lambda y: y.max(axis=1)), "the largest value", "the tail is heavier than the model's"
+            by_row.of_rows(lambda y: y.max(axis=1)),
+            "the largest value",
+            "the tail is heavier than the model's",
+            extreme=True,
         ),
         "spread": Statistic(by_row.of_rows(spread), "the standard deviation", "rows vary more than the model allows"),
         "dispersion": Statistic(
             by_row.dispersion,
             "the dispersion (1: as the model has it)",
-            "counts vary more than the model allows; try `likelihood: negative_binomial`",
+            "counts vary more than the model allows; try `likelihood: negative_binomial`, or further predictors",
             "counts vary less than the model says",
         ),
         "means by expectation": Statistic(

@@ -181,14 +181,18 @@ def wasserstein_of_draws(first: Any, second: Any, order: int = 1) -> float:
 # --- predictions
 
 
-def predictive_uncertainty(probabilities: np.ndarray) -> Uncertainty:
+def predictive_uncertainty(probabilities: np.ndarray, weights: np.ndarray | None = None) -> Uncertainty:
     """Split the entropy of a prediction, probabilities `(draws, ..., K)` -> each `(...)`.
+
+    weights: of the draws, `(draws, ...)`, which sum to 1 over them; equal by default.
 
     total: entropy of the averaged probabilities. aleatoric: average entropy given the parameters, which no data take
     away. epistemic: their difference, the mutual information of prediction and parameters.
     """
     table = distribution(probabilities)
-    total, aleatoric = entropy(table.mean(axis=0)), entropy(table).mean(axis=0)
+    shares = np.full(table.shape[:-1], 1 / len(table)) if weights is None else weights
+    total = entropy(np.einsum("s...,s...k->...k", shares, table))
+    aleatoric = np.einsum("s...,s...->...", shares, entropy(table))
     return Uncertainty(total, aleatoric, np.maximum(total - aleatoric, 0.0))
 
 

@@ -9,11 +9,11 @@ from typing import NamedTuple
 from experiments.config import load_experiment
 from experiments.criticism.family_statistics import PLAIN, TEST_STATISTICS
 from experiments.criticism.prior_check import PriorFinding, prior_check
-from experiments.criticism.statistics import Finding, findings, verdict
+from experiments.criticism.prior_check import verdict as of_priors
+from experiments.criticism.statistics import SURPRISING, Finding, findings, verdict
 from experiments.criticism.user_statistics import load_statistic
-from experiments.datasets import sha256
 from experiments.finished import choose, groups, manifest
-from experiments.prepare import prepare
+from experiments.prepare import digest, prepare
 from models.errors import InputError
 
 
@@ -38,7 +38,7 @@ def ppc(folder: str | Path, own: Sequence[str] = (), prior: bool = False, backen
     folder = Path(folder)
     told = manifest(folder)
     experiment = load_experiment(folder / "config.yaml")
-    if sha256(experiment.data, experiment.folder) != told["data"]["sha256"]:
+    if digest(experiment) != told["data"]["sha256"]:
         rule = f"{told['data']['source']} has changed since the run"
         raise InputError(str(folder), rule, "run the experiment again, or put the old data back")
     chosen = choose(backend, list(told["backends"]), f"{folder}: backend")
@@ -49,7 +49,9 @@ def ppc(folder: str | Path, own: Sequence[str] = (), prior: bool = False, backen
         **dict(load_statistic(text, Path(), "--statistic") for text in own),
     }
     if not prior:
-        found = findings(statistics, data, stored.get("posterior_predictive", {}))
+        least = experiment.checks.min_p_value
+        told_at = SURPRISING if least is None else least
+        found = findings(statistics, data, stored.get("posterior_predictive", {}), told_at)
         return Checked(tuple(found), (), verdict(found))
     generated = stored.get("prior_predictive", {})
     if not generated:
@@ -57,6 +59,4 @@ def ppc(folder: str | Path, own: Sequence[str] = (), prior: bool = False, backen
             str(folder), "has no data from the priors: one of them is no distribution", "check the posterior"
         )
     degenerate = prior_check(data, generated)
-    flagged = [one.message for one in degenerate if one.flagged]
-    sentence = "; ".join(flagged) if flagged else "What the priors generate could have been observed"
-    return Checked((), tuple(degenerate), sentence + ".")
+    return Checked((), tuple(degenerate), of_priors(degenerate))

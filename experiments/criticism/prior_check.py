@@ -7,7 +7,7 @@ is worth a look at what it means on the outcome's own scale.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -53,5 +53,23 @@ def kinds(observed: np.ndarray, generated: np.ndarray) -> list[tuple[str, float]
 
 def told(site: str, kind: str, share: float) -> PriorFinding:
     share, flagged = float(share), bool(share > MOST)
-    words = f"{share:.0%} of the data sets that the priors generate have `{site}` {kind}"
+    words = f"{in_words(share)} of the data sets that the priors generate have `{site}` {kind}"
     return PriorFinding(site, kind, share, flagged, words + ("; narrow or move the priors" if flagged else ""))
+
+
+def in_words(share: float) -> str:
+    return "less than 1%" if 0 < share < 0.01 else f"{share:.0%}"
+
+
+def verdict(found: Sequence[PriorFinding]) -> str:
+    """What the priors generate, in a sentence: what they put most of their mass on that could never be observed, or
+    how much of it at most."""
+    if not found:
+        return "The priors generate no data to be compared: one of them is no distribution, or nothing is observed."
+    flagged = [one.message for one in found if one.flagged]
+    if flagged:
+        return "; ".join(flagged) + "."
+    worst = max(found, key=lambda one: one.share)
+    if worst.share == 0:
+        return "What the priors generate could have been observed."
+    return f"What the priors generate could have been observed, but for a part: {worst.message}."

@@ -17,6 +17,7 @@ from models.errors import InputError
 
 Map = Callable[[np.ndarray], np.ndarray]
 
+LEAST_ROWS = 20  # two halves of ten: fewer say nothing about a map
 STEEPEST = 5.0  # |log T| at most: T between 1/148 and 148
 
 
@@ -123,6 +124,12 @@ METHODS: dict[str, Callable[[Any, Any], Map]] = {
 }
 
 
+def halves(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of two random halves of the rows."""
+    order = np.random.default_rng(seed).permutation(rows)
+    return order[: rows // 2], order[rows // 2 :]
+
+
 def recalibrate(predicted: Any, outcome: Any, method: str, seed: int = 0) -> Recalibrated:
     """Fit `method` on a random half of the rows and score it on the other, so that it cannot praise itself.
 
@@ -131,11 +138,18 @@ def recalibrate(predicted: Any, outcome: Any, method: str, seed: int = 0) -> Rec
     p, y = checked(predicted, outcome)
     if len(p) < 4:
         raise InputError("recalibration", f"needs 4 rows or more, two parts of them, got {len(p)}", "give more rows")
-    order = np.random.default_rng(seed).permutation(len(p))
-    fitted, scored = order[: len(p) // 2], order[len(p) // 2 :]
+    fitted, scored = halves(len(p), seed)
     after = METHODS[method](p[fitted], y[fitted])(p[scored])
     pairs = [
         (score(p[scored], y[scored]), score(after, y[scored]))
         for score in (log_loss, lambda a, b: ece(reliability(a, b)), auc)
     ]
     return Recalibrated(method, len(fitted), len(scored), *pairs)
+
+
+def recalibrations(predicted: Any, outcome: Any, seed: int = 0) -> tuple[Recalibrated, ...]:
+    """Every method on the same two halves; none where rows are fewer than LEAST_ROWS or a half has one kind alone."""
+    p, y = checked(predicted, outcome)
+    if len(p) < LEAST_ROWS or any(len(np.unique(y[half])) < 2 for half in halves(len(p), seed)):
+        return ()
+    return tuple(recalibrate(p, y, method, seed) for method in METHODS)

@@ -10,7 +10,7 @@ import numpy as np
 from experiments.criticism import summaries
 from experiments.criticism.statistics import Context, Elements, Function, Sites
 
-TENTHS, MOST_TERMS = 10, 24
+TENTHS, FIFTHS, MOST_TERMS = 10, 5, 24
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "last")
 
 
@@ -127,6 +127,17 @@ def left_out(link: str) -> Function:
         return Elements(gaps, labels)
 
     return function
+
+
+def shares_of_classes_by_expectation(sites: Sites, context: Context) -> Elements | None:
+    """Shares of every class in five parts of the rows, sorted by the probability that the model gives the class."""
+    names, values = classes(context), rows(sites)
+    if not names or values is None or values.shape[1] < 5 * FIFTHS:
+        return None
+    expected = [(context.known["y"] == k).mean(axis=0) for k in range(len(names))]
+    parts = [summaries.parts_by(expected[k], values == k, FIFTHS) for k in range(len(names))]
+    told = [f"{name} in the {place} fifth of rows" for name in names for place in (*ORDINALS[: FIFTHS - 1], "last")]
+    return Elements(np.concatenate(parts, axis=1), told)
 
 
 def class_shares(sites: Sites, context: Context) -> Elements | None:

@@ -55,6 +55,25 @@ def per_class(power: int) -> Function:
     return function
 
 
+def levels_per_class(sites: Sites, context: Context) -> Elements | None:
+    """The share of every label of every column of labels in every class."""
+    names, columns = classes(context), context.labels("category", 0)[:MOST_FEATURES]
+    if "x_category" not in sites or not names:
+        return None
+    values, table, told = sites["x_category"], [], []
+    there = np.asarray(context.data.inputs.get("has_category", np.ones(values.shape[1:])), dtype=bool)
+    for c, column in enumerate(columns):
+        labels = [text for text in context.labels("level", 0) if text.startswith(f"{column}=")]
+        known, codes = there[:, c], values[:, there[:, c], c]
+        for k, name in enumerate(names):
+            inside = sites["y"][:, known] == k
+            for level, label in enumerate(labels):
+                with np.errstate(invalid="ignore", divide="ignore"):
+                    table.append((inside & (codes == level)).sum(axis=1) / inside.sum(axis=1))
+                told.append(f"{label} in class {name}")
+    return Elements(np.stack(table, axis=1), told)
+
+
 def together(sites: Sites, context: Context) -> Elements | None:
     """Correlation of two features within a class, which naive Bayes takes as none."""
     found, names = features(sites, context), classes(context)

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 
-from experiments.criticism.record import Calibration, Quantiles
+from experiments.criticism.calibration import Bin
+from experiments.criticism.record import Calibration, ClassCalibration, Quantiles
 from experiments.criticism.scores import Loo
 from experiments.criticism.statistics import Finding
 from experiments.report import style
 from experiments.report.style import Drawing
 from experiments.words import counted, number, shortened
 
+HOW_TO_READ = (
+    "Points on the diagonal hold what they promise; the bars hold 95% of shares if all predictions do, and a diamond "
+    "lies outside. Grey: how often each probability is given."
+)
+MOST_POINTS = 5000  # of a curve
 FAR = 6.0  # standard deviations beyond which a statistic is drawn at the border
 
 
@@ -49,7 +56,8 @@ def leverage(score: Loo, backend: str) -> Drawing:
     ax = figure.subplots()
     shown = np.clip(score.k, -0.5, 2.0)
     bad = ~(score.k <= score.good_k)
-    ax.plot(np.flatnonzero(~bad) + 1, shown[~bad], ".", color=style.COLOURS["nuts"], ms=3, alpha=0.6)
+    good = np.flatnonzero(~bad)[:: max(1, len(bad) // MOST_POINTS)]
+    ax.plot(good + 1, shown[good], ".", color=style.COLOURS["nuts"], ms=3, alpha=0.6)
     ax.plot(np.flatnonzero(bad) + 1, shown[bad], "D", color=style.COLOURS["svi"], ms=4)
     ax.axhline(score.good_k, color=style.GREY, lw=1.0, ls="--")
     ax.set_xlabel("row")
@@ -64,13 +72,44 @@ def leverage(score: Loo, backend: str) -> Drawing:
     )
 
 
-def reliability(found: Calibration, backend: str) -> Drawing:
-    """Shares of ones by predicted probability, with the bands that a calibrated model keeps."""
+def reliability(found: Calibration, backend: str, held_out: bool = False) -> Drawing:
+    """Shares of ones by predicted probability; precision and recall."""
     figure = style.canvas(3.2)
-    ax, counts = figure.subplots(1, 2, width_ratios=(1.6, 1))
-    rows = [row for row in found.table if row.rows]
-    middle = [row.predicted for row in rows]
+    ax, curve = figure.subplots(1, 2)
+    outside = promises(ax, found.table, found.predicted)
+    ax.set_xlabel("predicted probability of a one")
+    ax.set_ylabel("share of ones")
+    shown = np.unique(np.linspace(0, len(found.curve.recall) - 1, MOST_POINTS).round().astype(int))
+    curve.step(found.curve.recall[shown], found.curve.precision[shown], where="pre", color=style.COLOURS["nuts"])
+    curve.axhline(found.base_rate, color=style.GREY, lw=1.0, ls="--")
+    curve.set_xlim(-0.02, 1.02)
+    curve.set_ylim(-0.03, 1.03)
+    curve.set_xlabel("recall: share of ones that are called")
+    curve.set_ylabel("precision: share of ones among the called")
+    return Drawing(
+        f"criticism-{'held-out' if held_out else 'calibration'}",
+        "Reliability, precision and recall",
+        f"Share of ones by predicted probability, {counted(outside, 'bin')} outside of the bands; precision by recall, "
+        f"average {number(found.average_precision, 3)}.",
+        f"{HOW_TO_READ} Right: what calling more rows costs, from the likeliest on; the dashed line is a blind guess. "
+        + source(backend, held_out),
+        figure,
+    )
+
+
+def source(backend: str, held_out: bool) -> str:
+    if held_out:
+        return f"Rows that no fit has seen, predicted by {backend}."
+    return f"Each row is predicted from the others, by {backend}."
+
+
+def promises(ax: Axes, table: Sequence[Bin], predicted: np.ndarray) -> int:
+    """A reliability table as a panel, how often each probability is given below it; how many bins lie outside."""
+    count, edges = np.histogram(predicted, bins=20, range=(0, 1))
+    ax.bar(edges[:-1], 0.25 * count / max(1, count.max()), width=0.05, align="edge", color=style.PALE)
     ax.plot([0, 1], [0, 1], color=style.GREY, lw=0.8, ls=":")
+    rows = [row for row in table if row.rows]
+    middle = [row.predicted for row in rows]
     ax.vlines(
         middle, [row.lower for row in rows], [row.upper for row in rows], color=style.COLOURS["nuts"], lw=5, alpha=0.35
     )
@@ -81,23 +120,38 @@ def reliability(found: Calibration, backend: str) -> Drawing:
         )
     ax.set_xlim(-0.02, 1.02)
     ax.set_ylim(-0.03, 1.03)
-    ax.set_xlabel("predicted probability of a one")
-    ax.set_ylabel("share of ones")
-    counts.hist(found.predicted, bins=20, range=(0, 1), color=style.COLOURS["nuts"], alpha=0.45)
-    counts.set_xlabel("predicted probability")
-    counts.set_ylabel("rows")
+    return sum(outside)
+
+
+def classes(found: ClassCalibration, backend: str, held_out: bool = False) -> Drawing:
+    """Reliability of the class called, and of every class against the rest."""
+    panels = [one for one in found.classes if one.table]
+    columns = min(4, 1 + len(panels))
+    lines = -(-(1 + len(panels)) // columns)
+    figure = style.canvas(2.55 * lines + 0.3)
+    first, *rest = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    outside = promises(first, found.table, found.predicted.max(axis=1))
+    first.set_title("class called")
+    for ax, (c, one) in zip(rest, enumerate(panels), strict=False):
+        promises(ax, one.table, found.predicted[:, c])
+        ax.set_title(style.wrapped(one.name, 28))
+    for ax in rest[len(panels) :]:
+        ax.set_visible(False)
+    figure.supxlabel("predicted probability", fontsize=9)
+    figure.supylabel("how often it came", fontsize=9)
+    told = f", and of {counted(len(panels), 'class')[:-1] + 'es' if len(panels) > 1 else 'a class'}" if panels else ""
     return Drawing(
-        "criticism-calibration",
-        "Reliability",
-        f"Share of ones by predicted probability in {counted(len(rows), 'bin')}, {sum(outside)} outside their bands.",
-        "Points on the diagonal hold what they promise; the bars hold 95% of shares if all predictions do, and a "
-        "diamond lies outside. Right: how often each probability is given. Each row is predicted from the others, by "
-        f"{backend}.",
+        f"criticism-{'held-out' if held_out else 'calibration'}",
+        "Reliability of the classes",
+        f"Share of right calls by confidence{told} by predicted probability; {counted(outside, 'bin')} of confidence "
+        "outside of the bands.",
+        f"First panel: the probability of the class called; others: each class against the rest. {HOW_TO_READ} "
+        + source(backend, held_out),
         figure,
     )
 
 
-def quantiles(found: Quantiles, backend: str) -> Drawing:
+def quantiles(found: Quantiles, backend: str, held_out: bool = False) -> Drawing:
     """PIT values, flat where predictive distributions hold."""
     figure = style.canvas(2.4)
     ax = figure.subplots()
@@ -108,14 +162,14 @@ def quantiles(found: Quantiles, backend: str) -> Drawing:
     ax.axhspan(low, high, color=style.COLOURS["nuts"], alpha=0.2, lw=0)
     ax.hist(found.pit, bins=bins, range=(0, 1), histtype="stepfilled", color=style.GREY, alpha=0.6)
     ax.set_xlim(0, 1)
-    ax.set_xlabel("where the row lies in its own predictive distribution (LOO-PIT)")
+    ax.set_xlabel(f"where the row lies in its own predictive distribution ({'PIT' if held_out else 'LOO-PIT'})")
     ax.set_ylabel("rows")
     return Drawing(
-        "criticism-pit",
+        f"criticism-{'held-out' if held_out else 'pit'}",
         "Where rows lie in their predictive distributions",
         f"Histogram of {counted(len(found.pit), 'PIT value')} in {bins} bins; distance from uniform "
         f"{number(found.uniformity.distance, 2)}.",
         "Flat, within the band, is right. A hump in the middle: predictions are too wide. Heaps at both ends: too "
-        f"narrow. A slope: too high or too low. Each row is predicted from the others, by {backend}.",
+        f"narrow. A slope: too high or too low. {source(backend, held_out)}",
         figure,
     )
