@@ -1,4 +1,8 @@
-"""Checks: what a run must keep to be trusted, each a number held to a threshold of the config."""
+"""Checks: what a run must keep to be trusted, each a number held to a threshold of the config.
+
+All but the last are of the computation: whether the numbers are those of the model's posterior. The last is of the
+model: whether it generates such data.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.results import Check
+from experiments.criticism.record import Criticism
+from experiments.results import GENERATED, Check
 from experiments.settings import Checks
+from experiments.words import counted, listed, number
 from inference import arviz_bridge
 from inference.posterior import Posterior
 
@@ -173,6 +179,34 @@ def judge(posterior: Posterior, summary: Summary, thresholds: Checks) -> Iterato
         reading = None if threshold is None else read(posterior, summary, threshold)
         if reading is not None:
             yield Check(name, posterior.backend, reading.value, threshold, reading.passed, reading.message)
+
+
+def judge_criticism(criticism: Mapping[str, Criticism], thresholds: Checks) -> Iterator[Check]:
+    """Whether each backend's fit generates such data: the smallest p-value of its test statistics.
+
+    A point estimate's data sets are held to it as well: they are what it stands for. What a backend misses as one
+    before it does, it says in a few words. The threshold is that of a single statistic; see `criticism.statistics`.
+    """
+    least, told = thresholds.min_p_value, dict[tuple[str, ...], str]()
+    for backend, one in criticism.items():
+        if least is None or not one.findings:
+            continue
+        worst = min(one.findings, key=lambda finding: finding.p_value)
+        far = sorted((finding for finding in one.findings if finding.p_value < least), key=lambda finding: -finding.gap)
+        missed = [finding.name for finding in far]
+        names = tuple(sorted(missed))
+        if not missed:
+            message = (
+                f"smallest p-value {number(worst.p_value, 2)} (`{worst.name}`) "
+                f"of {counted(len(one.findings), 'test statistic')} of generated data"
+            )
+        elif names in told:
+            message = f"the model misses the same as by {told[names]}: {listed(missed)}"
+        else:
+            told[names], others = backend, missed[1:]
+            also = f"; {listed(others)} {'differs' if len(others) == 1 else 'differ'} too" if others else ""
+            message = far[0].message + also
+        yield Check(GENERATED, backend, worst.p_value, least, not missed, message)
 
 
 def shown(value: float | None) -> str:

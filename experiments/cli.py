@@ -150,12 +150,14 @@ def check_command(arguments: argparse.Namespace) -> int:
 
 
 def predict_command(arguments: argparse.Namespace) -> int:
+    from experiments.criticism.commands import warn_of
     from experiments.new_file import refuse_existing, write_new
     from experiments.predictions import as_csv, predict
 
     if arguments.out is not None:
         refuse_existing(arguments.out)
     found = predict(arguments.folder, arguments.data, arguments.backend, arguments.mass)
+    warn_of(arguments.folder, found.backend)
     if arguments.out is None:
         print(as_csv(found, whole=False), end="")
     else:
@@ -226,10 +228,12 @@ def list_command(arguments: argparse.Namespace) -> int:
     from inference.settings import BACKENDS, Svi
     from models import FAMILIES
     from models.base import story
+    from models.horseshoe import SIGNATURE
     from models.priors import PRIORS
 
     guides = get_args(get_type_hints(Svi)["guide"])
     priors = {f"{name}({', '.join(rule.arguments)})": rule.support for name, rule in PRIORS.items()}
+    priors[SIGNATURE] = "real, for coefficients of which few matter"
     tables = {
         "families": {name: story(family).sentence for name, family in FAMILIES.items()},
         "backends": {name: (backend.__doc__ or "").split("\n\n")[0] for name, backend in BACKENDS.items()},

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from experiments.agreement import TRUST
+from experiments.results import Check
+from experiments.words import listed
 from inference import arviz_bridge
 from models.errors import InputError, did_you_mean
 
@@ -39,6 +41,23 @@ def groups(path: Path) -> dict[str, dict[str, np.ndarray]]:
     return {
         group: {str(name): values.to_numpy() for name, values in dataset.items()} for group, dataset in found.items()
     }
+
+
+def doubt(folder: Path, backend: str) -> str:
+    """What whoever uses a finished run must know: which of its checks of that backend failed; empty where all hold.
+
+    InputError where the run's own record of them cannot be read.
+    """
+    path = folder / "checks.json"
+    try:
+        checks = [Check(**check) for check in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(str(path), "cannot be read", AGAIN) from error
+    failed = [check for check in checks if check.backend == backend and not check.passed]
+    computed = [check.name for check in failed if not check.of_model]
+    if computed:
+        return f"{folder}: do not trust these numbers: {backend} failed its checks of {listed(computed)}"
+    return "".join(f"{folder}: the model misses something of its data: {check.message}" for check in failed)
 
 
 def choose(backend: str | None, known: Sequence[str], where: str = "backend") -> str:

@@ -10,12 +10,16 @@ import numpy as np
 
 from experiments.criticism.prior_check import PriorFinding
 from experiments.criticism.record import Criticism
-from experiments.words import counted
+from experiments.words import counted, listed
 from inference.posterior import Posterior
 from models.base import Data, Story
 
 if TYPE_CHECKING:
     from experiments.config import Experiment
+    from inference.estimates import Estimates
+
+
+GENERATED = "generated data"  # the check of the model against the data; every other one is of the computation
 
 
 class Check(NamedTuple):
@@ -28,20 +32,33 @@ class Check(NamedTuple):
     passed: bool
     message: str
 
+    @property
+    def of_model(self) -> bool:
+        """Whether it is the model that is checked, not the computation."""
+        return self.name == GENERATED
+
 
 class Agreement(NamedTuple):
-    """How far the backends are from each other on one variable.
+    """How far the backends are from the most trusted one of them on one variable (see `experiments.agreement`).
 
     by_backend: backend -> {"mean", "sd"}.
-    max_gap_sd: largest distance between two means, in posterior standard deviations.
-    max_gap_mcse: the same distance over the two means' combined Monte Carlo standard error (None where that is 0).
-    verdict: `agree`, `small gap`, or `differ`, in words.
+    max_gap_sd: largest distance of a mean from the trusted one, in the trusted one's standard deviations.
+    max_gap_mcse: largest such distance over the two means' combined Monte Carlo standard error (None where that is 0).
+    max_w1_sd: largest Wasserstein-1 distance of a marginal from the trusted one, in its standard deviations.
+    verdict: `agree`, or which backend is off and how: `svi (normal guide): right in mean, too narrow (sd 0.31 times
+    that of nuts)`.
     """
 
     by_backend: Mapping[str, Mapping[str, float]]
     max_gap_sd: float
     max_gap_mcse: float | None
+    max_w1_sd: float
     verdict: str
+
+    @property
+    def kind(self) -> str:
+        """The verdict without its number."""
+        return self.verdict.split(" (sd ")[0]
 
 
 class Fit(NamedTuple):
@@ -66,6 +83,7 @@ class Result:
     manifest: seed, versions, data SHA-256, timings, and a `backends` part; JSON-able.
     criticism: by backend, whether the fit generates such data and how well it predicts; prior_findings: the same of the
     priors.
+    estimates: maximum likelihood, modes and the prior's share, side by side; None where nobody asked.
     """
 
     experiment: Experiment
@@ -80,6 +98,7 @@ class Result:
     truth: Mapping[str, np.ndarray] = field(default_factory=dict)
     criticism: Mapping[str, Criticism] = field(default_factory=dict)
     prior_findings: tuple[PriorFinding, ...] = ()
+    estimates: Estimates | None = None
 
     @property
     def passed(self) -> bool:
@@ -87,19 +106,28 @@ class Result:
 
     @property
     def verdict(self) -> str:
-        """The first thing to know: whether to read on."""
-        failed = sum(not check.passed for check in self.checks)
+        """The first thing to know: whether to read on.
+
+        A failed computation has numbers that mean nothing yet. A model that misses something of the data has the right
+        numbers of a wrong model: those are two verdicts.
+        """
+        failed = [check for check in self.checks if not check.passed]
         if not self.checks:
             return "No check was run: nothing vouches for this run yet"
+        if all(check.of_model for check in failed) and failed:
+            return "The computation holds, but the model misses something of the data"
         if failed:
-            return f"Do not trust this run yet: {failed} of {counted(len(self.checks), 'check')} failed"
+            return f"Do not trust this run yet: {len(failed)} of {counted(len(self.checks), 'check')} failed"
         return f"Every check holds ({len(self.checks)})"
 
-    @property
-    def misfit(self) -> str:
-        """What the first fit that misses something of the data misses, as sentences; empty where none does.
-
-        No check fails for it: the posterior is right for the model, and the model is not right for the data.
-        """
-        missed = (one for one in self.criticism.values() if any(finding.surprising for finding in one.findings))
-        return next((one.told["predictive"] for one in missed), "")
+    def doubt(self, backend: str | None = None) -> str:
+        """What the title of a table of a backend's numbers, or of all backends', must say; empty where they hold."""
+        own = [check for check in self.checks if backend in (None, check.backend) and not check.of_model]
+        failed = [check for check in own if not check.passed]
+        if not own:
+            return "NOT CHECKED"
+        if not failed:
+            return ""
+        some = sorted({check.backend for check in failed})
+        where = f" by {listed(some)}" if backend is None and len(some) < len(self.fits) else ""
+        return f"NOT TO BE TRUSTED{where}: {counted(len(failed), 'check')} failed"

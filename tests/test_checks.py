@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from experiments.checks import CHECKS, judge
-from experiments.results import Check
+from experiments.checks import CHECKS, judge, judge_criticism
+from experiments.criticism.record import Criticism
+from experiments.criticism.statistics import Finding
+from experiments.results import GENERATED, Check
 from experiments.settings import Checks
 from inference import arviz_bridge
 from inference.posterior import Posterior
@@ -167,6 +169,70 @@ def test_null_switches_a_check_off(name, setting):
     assert [made.name for made in judge(found, summary(), Checks(**{setting: None}))] == [
         other for other in CHECKS if other not in off
     ]
+
+
+# --- the model, by what it generates
+
+
+def criticism(**p_values: float) -> Criticism:
+    """A statistic of that p-value each, as far from the mean of generated data as its position from the right."""
+    found = [
+        Finding(name, "", 1.0 + len(p_values) - place, 0.0, -1.0, 1.0, value, f"the {name} is off")
+        for place, (name, value) in enumerate(p_values.items())
+    ]
+    return Criticism(tuple(found), None, None, None, {})
+
+
+def generated(found: dict[str, Criticism], least: float | None = 0.005) -> list[tuple[Any, ...]]:
+    made = list(judge_criticism(found, Checks(min_p_value=least)))
+    assert all(check.name == GENERATED and check.of_model and check.threshold == least for check in made)
+    return [(check.backend, check.value, check.passed, check.message) for check in made]
+
+
+@pytest.mark.parametrize(
+    ("p_values", "value", "passed", "message"),
+    [
+        (
+            {"mean": 0.6, "zeros": 0.03},
+            0.03,
+            True,
+            "smallest p-value 0.03 (`zeros`) of 2 test statistics of generated data",
+        ),
+        ({"mean": 0.005}, 0.005, True, "smallest p-value 0.005 (`mean`) of 1 test statistic of generated data"),
+        ({"mean": 0.0049}, 0.0049, False, "the mean is off"),
+        ({"mean": 0.4, "zeros": 0.002, "spread": 0.001}, 0.001, False, "the zeros is off; spread differs too"),
+        (
+            {"mean": 0.001, "zeros": 0.001, "spread": 0.001},
+            0.001,
+            False,
+            "the mean is off; zeros and spread differ too",
+        ),
+    ],
+)
+def test_generated_data_are_judged_by_the_smallest_p_value_and_told_by_the_largest_gap(
+    p_values, value, passed, message
+):
+    assert generated({"nuts": criticism(**p_values)}) == [("nuts", value, passed, message)]
+
+
+def test_what_two_backends_miss_is_told_once():
+    wrong, other = criticism(mean=0.5, zeros=0.001), criticism(mean=0.001, zeros=0.001)
+    found = generated({"nuts": wrong, "svi": wrong, "exact": other, "importance": criticism(mean=0.5, zeros=0.2)})
+    assert [message for *_, message in found] == [
+        "the zeros is off",
+        "the model misses the same as by nuts: zeros",
+        "the mean is off; zeros differs too",
+        "smallest p-value 0.2 (`zeros`) of 2 test statistics of generated data",
+    ]
+    assert [passed for _, _, passed, _ in found] == [False, False, False, True]
+
+
+def test_generated_data_without_statistics_or_threshold_are_not_judged():
+    assert generated({"nuts": criticism()}) == generated({"nuts": criticism(mean=0.001)}, None) == []
+    (found,) = generated({"nuts": criticism(mean=0.001)}, 0.0)
+    assert found[2] is True
+    (found,) = generated({"nuts": criticism(mean=0.04)}, 0.05)
+    assert found[2] is False
 
 
 # --- many chains: nested R-hat

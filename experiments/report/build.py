@@ -62,7 +62,11 @@ def table_html(result: Result) -> str:
         table = tables.posterior(result, backend)
         head = "".join(f"<th>{escape(name)}</th>" for name in table.columns)
         body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
-        parts.append(f"<p>{escape(backend)}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+        doubt = result.doubt(backend)
+        told = f": <b>{escape(doubt)}</b>" if doubt else ""
+        parts.append(
+            f"<p>{escape(backend)}{told}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        )
     return "".join(parts)
 
 
@@ -82,12 +86,17 @@ def content(result: Result) -> dict[str, Any]:
     return {
         "verdict": result.verdict,
         "passed": result.passed and bool(result.checks),
-        "failures": [check.message for check in result.checks if not check.passed],
+        "failures": [
+            (f"{check.backend}: " if len(backends) > 1 else "") + check.message
+            for check in result.checks
+            if not check.passed
+        ],
         "name": result.experiment.name,
         "created": moment(str(manifest.get("created", ""))),
         "backends": listed(backends),
         "essence": essence(result),
-        "misfit": result.misfit,
+        "doubt": result.doubt(),
+        "essence_doubt": result.doubt(reference(result)),
         "story": result.story,
         "notes": list(result.story.notes),
         "settings": flat(resolved["model"]) if isinstance(resolved.get("model"), Mapping) else [],
@@ -96,6 +105,9 @@ def content(result: Result) -> dict[str, Any]:
         "inputs": tables.inputs(result),
         "posteriors": [posterior(result, backend) for backend in backends],
         "agreement": tables.agreement(result) if len(backends) > 1 and result.agreement else None,
+        "trusted": reference(result),
+        "estimates": tables.estimates(result),
+        "estimates_notes": list(result.estimates.notes) if result.estimates is not None else [],
         "agreement_in_words": tables.agreement_in_words(result) if len(backends) > 1 and result.agreement else "",
         "checks": tables.checks(result),
         "provenance": [
@@ -133,7 +145,7 @@ def essence(result: Result) -> str:
 
 
 def posterior(result: Result, backend: str) -> dict[str, Any]:
-    """One backend's table, log evidence, point estimates, remarks, and how many true values its intervals hold."""
+    """One backend's table, log evidence, remarks, and how many true values its intervals hold."""
     fit = result.fits[backend]
     ends = Quantiles(fit.posterior, [0.025, 0.975])
     known = [(variable, truth_of(result, variable)) for variable in variables(result) if has(fit.posterior, variable)]
@@ -146,10 +158,10 @@ def posterior(result: Result, backend: str) -> dict[str, Any]:
     )
     return {
         "backend": backend,
+        "doubt": result.doubt(backend),
         "table": tables.posterior(result, backend),
         "evidence": evidence,
         "held": f"The 95% intervals hold {sum(held)} of {counted(len(held), 'true value')}." if held else "",
-        "estimates": tables.estimates(fit),
         "remarks": tables.remarks(fit),
     }
 

@@ -16,12 +16,16 @@ from experiments.words import counted, listed, shortened
 from inference.posterior import Posterior
 
 ROW = 0.125
+MOST_BARS = 40  # variables in one figure: a screen
+MOST_APART = 20
 
 
 def forest(result: Result) -> list[Drawing]:
-    """50% and 95% intervals of all variables, one panel a site, all backends side by side."""
+    """50% and 95% intervals, one panel a site, all backends side by side; where variables are many, of some of those
+    that the model itself has."""
     every = variables(result)
-    shown = some(every, 120)
+    own = [variable for variable in every if variable.site in result.prior]
+    shown = every if len(every) <= MOST_BARS else some(own or every, MOST_BARS)
     sites = list(dict.fromkeys(variable.site for variable in shown))
     panels = [[variable for variable in shown if variable.site == site] for site in sites]
     backends = list(result.fits)
@@ -58,7 +62,7 @@ def forest(result: Result) -> list[Drawing]:
         if min(signs) < 0 < max(signs):
             ax.axvline(0, color=style.GREY, lw=0.8, ls=":", zorder=0)
     style.legend(figure, most_labelled(axes))
-    left = f" The first {len(shown)} of {counted(len(every), 'variable')} are shown." if len(shown) < len(every) else ""
+    left = f" {len(shown)} of {counted(len(every), 'variable')} are shown." if len(shown) < len(every) else ""
     return [
         Drawing(
             "forest",
@@ -198,12 +202,14 @@ def window(
 
 
 def agreement(result: Result) -> list[Drawing]:
-    """Every backend's mean and 95% interval in the reference backend's standard deviations; empty for one backend."""
+    """Every backend's mean and 95% interval in the reference backend's standard deviations, of the variables where they
+    are farthest apart; empty for one backend."""
     base = reference(result)
     backends = list(result.fits)
     centre = result.fits[base].summary
     shared = [v for v in variables(result) if v.name in centre and (centre[v.name]["sd"] or 0) > 0]
-    shown = some(shared, 60)
+    apart = sorted(shared, key=lambda v: -result.agreement[v.name].max_w1_sd if v.name in result.agreement else 0.0)
+    shown = [variable for variable in shared if variable in apart[:MOST_APART]]
     if len(backends) < 2 or not shown:
         return []
     figure = style.canvas(ROW * (len(backends) + 0.6) * len(shown) + 1.0)
@@ -234,7 +240,8 @@ def agreement(result: Result) -> list[Drawing]:
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel(f"distance from the mean by {base}, in its posterior standard deviations")
     style.legend(figure, ax)
-    left = f" {len(shown)} of {counted(len(shared), 'variable')} are shown." if len(shown) < len(shared) else ""
+    few = len(shown) < len(shared)
+    left = f" The {len(shown)} of {counted(len(shared), 'variable')} that are farthest apart are shown." if few else ""
     return [
         Drawing(
             "agreement",

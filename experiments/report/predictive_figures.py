@@ -1,26 +1,41 @@
-"""Posterior predictive checks: what the fitted model would generate, against what was observed."""
+"""Predictive checks: what the fitted model, or its priors alone, would generate, against what was observed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
+from experiments.report import outcome_panels as panels
 from experiments.report import style
-from experiments.report.curves import bounds, density
+from experiments.report.outcomes import (
+    MOST_GROUPS,
+    Levels,
+    Seen,
+    by_code,
+    few,
+    groups,
+    is_binary,
+    levels,
+    of_levels,
+    row_names,
+    seen,
+    varies,
+)
 from experiments.report.style import Drawing
 from experiments.results import Result
-from experiments.words import counted, listed, number, shortened
+from experiments.words import listed, shortened
 
-MOST_GROUPS = 40
-MOST_CURVES = 200
+MOST_COLUMNS = 8
+TIED = 0.05  # a value that so many rows share has no density
 INSIDE = "as observed (black) should lie in the 95% intervals of the generated ones, all but one in twenty."
 
 
 class Panel(NamedTuple):
-    """The second panel of a check: how to draw it, its height in inches, how to read it."""
+    """A panel of a check beside the mean: how to draw it, its height in inches, how to read it."""
 
     draw: Callable[[Axes], None]
     height: float
@@ -30,50 +45,69 @@ class Panel(NamedTuple):
 def predictive(result: Result) -> list[Drawing]:
     """One figure for each observed site that a backend has predictions of."""
     drawings = []
-    for site, observed in result.data.observed.items():
-        observed = np.asarray(observed, dtype=float)
-        replicated = {
-            backend: np.asarray(fit.posterior_predictive[site], dtype=float).reshape(-1, *observed.shape)
+    for site, values in result.data.observed.items():
+        found = {
+            backend: few(np.asarray(fit.posterior_predictive[site]), np.shape(values))
             for backend, fit in result.fits.items()
-            if site in fit.posterior_predictive and np.isfinite(fit.posterior_predictive[site]).all()
+            if site in fit.posterior_predictive and np.size(values)
         }
-        if replicated and observed.size:
-            drawings.append(check_of(result, site, observed, replicated))
+        replicated = {backend: draws for backend, draws in found.items() if np.isfinite(draws).all()}
+        if replicated:
+            drawings.append(check_of(result, seen(result, site, replicated)))
     return drawings
 
 
-def check_of(result: Result, site: str, observed: np.ndarray, replicated: Mapping[str, np.ndarray]) -> Drawing:
-    """The mean of replicated data sets on the left; rows, groups, calibration or densities on the right."""
-    panel = second(result, site, observed, replicated)
-    figure = style.canvas(max(2.9, panel.height if panel else 0.0))
-    ratios = (1, 1.25) if panel else (1,)
-    axes = figure.subplots(1, len(ratios), squeeze=False, width_ratios=ratios)[0]
-    shares = means(axes[0], site, observed, replicated, list(result.fits))
-    if panel:
-        panel.draw(axes[1])
-    style.legend(figure, axes[0])
-    told = listed([f"{share:.0%} ({backend})" for backend, share in shares.items()])
-    left = "Left: the mean" if panel else "The mean"
-    caption = (
-        f"{left} of `{site}` in data sets that the fitted model generates, and as observed (black line). "
-        f"Generated means reach the observed one in {told} of data sets; near 0% or 100% the model misses it."
-    )
+def check_of(result: Result, outcome: Seen) -> Drawing:
+    """The mean of replicated data sets on the left, and the pictures that suit the outcome beside it; of codes and of
+    several columns of real numbers, whose mean says nothing, only those."""
+    backends = list(result.fits)
+    codes = levels(result, outcome)
+    several = len(outcome.columns) > 1 and not outcome.whole
+    if codes is not None:
+        others = [shares(codes, outcome, backends)]
+    else:
+        others = columns(outcome, backends) if several else beside(result, outcome)
+    with_mean = codes is None and not several
+    count, height = with_mean + len(others), max([2.9, *(panel.height for panel in others)])
+    wide = min(count, 4)
+    lines = -(-count // wide)
+    figure = style.canvas(lines * 2.4 if lines > 1 else height)
+    ratios = [1.25 if with_mean and count == 2 and place else 1.0 for place in range(wide)]
+    grid = figure.subplots(lines, wide, squeeze=False, width_ratios=ratios).ravel()
+    for ax in grid[count:]:
+        ax.set_visible(False)
+    told = means(grid[0], outcome, backends) if with_mean else ""
+    places = {1: ["Right: "], 2: ["Middle: ", "Right: "]}.get(len(others), []) if with_mean else [""] * len(others)
+    told = f"Left: {told}" if with_mean and others else told
+    for ax, panel in zip(grid[with_mean:count], others, strict=True):
+        panel.draw(ax)
+    handles(figure, grid[0], outcome, backends)
+    captions = [place + panel.caption for place, panel in zip(places, others, strict=True)]
     return Drawing(
-        f"predictive-{site}",
-        f"Posterior predictive check of {site}",
-        f"Observed {site} against data sets generated by the model as fitted by {listed(list(replicated))}.",
-        caption + (f" Right: {panel.caption}" if panel else ""),
+        f"predictive-{outcome.site}",
+        f"Posterior predictive check of {outcome.site}",
+        f"Observed {outcome.site} against data sets generated by the model as fitted by "
+        f"{listed(list(outcome.replicated))}.",
+        " ".join(text[0].upper() + text[1:] for text in filter(None, [told, *dict.fromkeys(captions)])),
         figure,
     )
 
 
-def means(
-    ax: Axes, site: str, observed: np.ndarray, replicated: Mapping[str, np.ndarray], backends: list[str]
-) -> dict[str, float]:
-    """Histograms of the replicated means; returns the share of them at or above the observed one."""
-    found = {backend: draws.reshape(len(draws), -1).mean(axis=1) for backend, draws in replicated.items()}
+def handles(figure: Figure, ax: Axes, outcome: Seen, backends: list[str]) -> None:
+    """One legend for all panels: which colour is which backend, and that black is observed."""
+    if not ax.get_legend_handles_labels()[1]:
+        for backend in outcome.replicated:
+            ax.plot([], [], color=style.colour(backend, backends), lw=5, alpha=0.4, label=backend)
+        ax.plot([], [], color=style.INK, lw=1.6, label="observed")
+    style.legend(figure, ax)
+
+
+def means(ax: Axes, outcome: Seen, backends: list[str]) -> str:
+    """Histograms of the replicated means; returns how to read them."""
+    observed = outcome.observed
+    found = {backend: draws.mean(axis=1) for backend, draws in outcome.replicated.items()}
     pooled = np.concatenate(list(found.values()))
-    whole = is_whole(observed)
+    whole = outcome.whole
     # A mean of few whole numbers takes few values: bins fall between them, not across.
     steps = round(float(np.ptp(pooled)) * observed.size) if whole else 0
     if whole and steps <= 40:
@@ -87,175 +121,92 @@ def means(
         ax.hist(values, edges, weights=weights, histtype="stepfilled", color=hue, alpha=0.12)
         ax.hist(values, edges, weights=weights, histtype="step", color=hue, lw=1.4, label=backend)
     ax.axvline(observed.mean(), color=style.INK, lw=1.6, label="observed")
-    ax.set_title(f"mean of {shortened(site, 40)}")
+    ax.set_title(f"mean of {shortened(outcome.site, 40)}")
     style.hide_heights(ax)
-    ax.set_xlabel("share of ones" if set(np.unique(observed)) <= {0.0, 1.0} else "mean")
+    ax.set_xlabel("share of ones" if is_binary(observed) else "mean")
     ax.locator_params(axis="x", nbins=6)
-    return {backend: float((values >= observed.mean() - 1e-12).mean()) for backend, values in found.items()}
+    reached = {backend: (values >= observed.mean() - 1e-12).mean() for backend, values in found.items()}
+    told = listed([f"{share:.0%} ({backend})" for backend, share in reached.items()])
+    return (
+        f"the mean of `{outcome.site}` in data sets that the fitted model generates, and as observed (black line). "
+        f"Generated means reach the observed one in {told} of data sets; near 0% or 100% the model misses it."
+    )
 
 
-def is_whole(values: np.ndarray) -> bool:
-    return bool((values >= 0).all() and (values == np.floor(values)).all())
+def columns(outcome: Seen, backends: list[str]) -> list[Panel]:
+    """Real numbers in several columns: the density of each of the first few."""
+
+    def panel(place: int) -> Panel:
+        inside = outcome.column == place
+
+        def draw(ax: Axes) -> None:
+            panels.curves(
+                ax, outcome.observed[inside], {b: draws[:, inside] for b, draws in outcome.replicated.items()}, backends
+            )
+            ax.set_title(shortened(outcome.columns[place], 24))
+
+        return Panel(draw, 2.6, DENSITY)
+
+    return [panel(place) for place in range(min(len(outcome.columns), MOST_COLUMNS)) if (outcome.column == place).any()]
 
 
-def second(result: Result, site: str, observed: np.ndarray, replicated: Mapping[str, np.ndarray]) -> Panel | None:
-    """The picture that suits the outcome: densities for real numbers, groups, single rows, calibration, or counts."""
+DENSITY = "Densities of generated data sets (band: 95%) should cover that of the observed one (black)."
+
+
+def beside(result: Result, outcome: Seen) -> list[Panel]:
+    """The pictures that suit the outcome: density and distribution of real numbers, groups, single rows, calibration,
+    counts."""
+    site, observed, replicated = outcome.site, outcome.observed, outcome.replicated
     backends = list(result.fits)
-    if not is_whole(observed):
-        return Panel(
-            lambda ax: curves(ax, observed, replicated, backends),
+    if not outcome.whole:
+        values, counts = np.unique(observed, return_counts=True)
+        below = Panel(
+            lambda ax: panels.distribution(ax, observed, replicated, backends),
             2.9,
-            "the densities of generated data sets (band: 95%) should cover that of the observed one.",
+            "the share of values up to each (black) should lie in the band that holds 95% of generated data sets.",
         )
-    grouped = groups(result, site, observed)
-    binary = set(np.unique(observed)) <= {0.0, 1.0}
+        tied = counts.max() > TIED * observed.size and observed.size >= 20
+        return [below] if tied else [density(outcome, backends), below]
+    grouped = groups(result, outcome)
+    binary = is_binary(observed)
     if grouped is not None:
         codes, names = grouped
         summed = {backend: by_code(draws, codes, len(names)) for backend, draws in replicated.items()}
-        seen = by_code(observed[None], codes, len(names))[0]
-        caption = f"means of every group {INSIDE}"
-        return Panel(lambda ax: rows(ax, seen, summed, names, backends), 0.2 * len(names) + 1.1, caption)
-    if observed.ndim == 1 and not binary and len(observed) <= MOST_GROUPS:
+        found = by_code(observed[None], codes, len(names))[0]
+        caption = f"means of every {'column' if len(outcome.columns) > 1 else 'group'} {INSIDE}"
+        inside = Panel(lambda ax: panels.rows(ax, found, summed, names, backends), 0.2 * len(names) + 1.1, caption)
+        return [inside] if binary or "trials" in result.data.inputs else [inside, counts_of(outcome, backends)]
+    if not binary and len(observed) <= MOST_GROUPS:
         names = [str(name) for name in row_names(result, site, len(observed))]
-        caption = f"rows {INSIDE}"
-        return Panel(lambda ax: rows(ax, observed, replicated, names, backends), 0.2 * len(names) + 1.1, caption)
-    if binary and varies(replicated):
-        caption = f"rows sorted by predicted probability, in ten parts: shares of ones {INSIDE}"
-        return Panel(lambda ax: calibration(ax, observed, replicated, backends), 2.9, caption)
+        draw = lambda ax: panels.rows(ax, observed, replicated, names, backends)  # noqa: E731
+        return [Panel(draw, 0.2 * len(names) + 1.1, f"rows {INSIDE}")]
     if not binary:
-        caption = "how often each value occurs, as observed (black) and as generated (95% intervals)."
-        return Panel(lambda ax: frequencies(ax, observed, replicated, backends), 2.9, caption)
-    return None
+        return [counts_of(outcome, backends)]
+    if varies(replicated):
+        caption = f"rows sorted by predicted probability, in ten parts: shares of ones {INSIDE}"
+        return [Panel(lambda ax: panels.calibration(ax, observed, replicated, backends), 2.9, caption)]
+    return []
 
 
-def row_names(result: Result, site: str, count: int) -> list[object]:
-    dims = result.data.dims.get(site) or next((fit.posterior.dims.get(site, ()) for fit in result.fits.values()), ())
-    return list(result.data.coords.get(dims[0] if dims else "", range(count)))
+def density(outcome: Seen, backends: list[str]) -> Panel:
+    caption = DENSITY[0].lower() + DENSITY[1:]
+    return Panel(lambda ax: panels.curves(ax, outcome.observed, outcome.replicated, backends), 2.9, caption)
 
 
-def groups(result: Result, site: str, observed: np.ndarray) -> tuple[np.ndarray, list[str]] | None:
-    """Codes and labels of the first input that says which group a row is in: it has a coordinate of its own name."""
-    for name, value in result.data.inputs.items():
-        codes = np.asarray(value)
-        labels = result.data.coords.get(name)
-        if (
-            labels is not None
-            and codes.shape == observed.shape
-            and codes.dtype.kind in "iu"
-            and 1 < len(labels) <= MOST_GROUPS
-        ):
-            return codes, [str(label) for label in labels]
-    return None
-
-
-def by_code(draws: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
-    """Means of every group, `(draws, count)`."""
-    flat, members = draws.reshape(len(draws), -1), codes.ravel()
-    return np.stack(
-        [
-            flat[:, members == code].mean(axis=1) if (members == code).any() else np.full(len(flat), np.nan)
-            for code in range(count)
-        ],
-        axis=1,
+def counts_of(outcome: Seen, backends: list[str]) -> Panel:
+    return Panel(
+        lambda ax: panels.rootogram(ax, outcome.observed, outcome.replicated, backends),
+        3.2,
+        "bars hang from how often each count is expected (roots of numbers of rows), and their lower ends should lie "
+        "in the intervals around 0. One that reaches below is a count seen too often; one that ends above, too seldom.",
     )
 
 
-def varies(replicated: Mapping[str, np.ndarray]) -> bool:
-    """Whether predicted probabilities differ between rows by more than the draws' own noise."""
-    draws = next(iter(replicated.values())).reshape(len(next(iter(replicated.values()))), -1)
-    rates = draws.mean(axis=0)
-    noise = (rates * (1 - rates)).mean() / len(draws)
-    return bool(rates.size >= 20 and rates.var() > 4 * noise)
-
-
-def rows(
-    ax: Axes, observed: np.ndarray, replicated: Mapping[str, np.ndarray], names: list[str], backends: list[str]
-) -> None:
-    """Intervals of what is generated for every row or group, with what was observed."""
-    places = np.arange(len(names))
-    spread = 0.5 / max(len(replicated), 1)
-    for k, (backend, draws) in enumerate(replicated.items()):
-        low, high = np.quantile(draws, [0.025, 0.975], axis=0)
-        ax.hlines(
-            places + (k - (len(replicated) - 1) / 2) * spread,
-            low,
-            high,
-            color=style.colour(backend, backends),
-            lw=2.4,
-            alpha=0.75,
-        )
-    ax.plot(observed, places, "|", color=style.INK, ms=9, mew=1.8)
-    ax.set_yticks(places, [shortened(name, 36) for name in names])
-    ax.set_ylim(len(names) - 0.4, -0.6)
-    ax.tick_params(axis="y", length=0)
-    ax.set_title("observed and generated (95%)")
-
-
-def calibration(ax: Axes, observed: np.ndarray, replicated: Mapping[str, np.ndarray], backends: list[str]) -> None:
-    """Reliability: ten parts of rows by predicted probability, each backend with its own parts."""
-    ax.plot([0, 1], [0, 1], color=style.GREY, lw=0.8, ls=":")
-    flat = observed.ravel()
-    for backend, draws in replicated.items():
-        table = draws.reshape(len(draws), -1)
-        order = np.argsort(table.mean(axis=0), kind="stable")
-        parts = np.array_split(order, min(10, len(order) // 5))
-        shares = np.stack([table[:, part].mean(axis=1) for part in parts], axis=1)
-        centres = shares.mean(axis=0)
-        low, high = np.quantile(shares, [0.025, 0.975], axis=0)
-        ax.vlines(centres, low, high, color=style.colour(backend, backends), lw=2.4, alpha=0.6)
-        seen = [flat[part].mean() for part in parts]
-        ax.plot(centres, seen, style.marker(backend, backends), color=style.INK, mfc="none", ms=4.5)
-    ax.set_title("calibration")
-    ax.set_xlabel("predicted probability of a one")
-    ax.set_ylabel("share of ones")
-    ax.set_xlim(0, 1)
-    ax.set_ylim(-0.02, 1.02)
-
-
-def frequencies(ax: Axes, observed: np.ndarray, replicated: Mapping[str, np.ndarray], backends: list[str]) -> None:
-    """How often each count occurs, values beyond the largest observed one together at the end."""
-    top = int(min(observed.max() + 1, 40))
-    width = 0.5 / len(replicated)
-    for k, (backend, draws) in enumerate(replicated.items()):
-        table = np.minimum(draws.reshape(len(draws), -1), top)
-        shares = np.stack([(table == value).mean(axis=1) for value in range(top + 1)], axis=1)
-        low, high = np.quantile(shares, [0.025, 0.975], axis=0)
-        ax.vlines(
-            np.arange(top + 1) + (k - (len(replicated) - 1) / 2) * width,
-            low,
-            high,
-            color=style.colour(backend, backends),
-            lw=2.4,
-            alpha=0.75,
-        )
-    clipped = np.minimum(observed.ravel(), top)
-    ax.plot(
-        range(top + 1), [(clipped == value).mean() for value in range(top + 1)], "_", color=style.INK, ms=9, mew=1.8
+def shares(codes: Levels, outcome: Seen, backends: list[str]) -> Panel:
+    found = {backend: of_levels(codes, draws) for backend, draws in outcome.replicated.items()}
+    here = of_levels(codes, outcome.observed[None])[0]
+    return Panel(
+        lambda ax: panels.shares(ax, here, found, codes.names, backends),
+        0.25 * len(codes.names) + 1.1,
+        f"shares of labels {INSIDE}",
     )
-    ax.set_title("share of rows with each value")
-    ax.set_xlabel(f"value ({number(top)} stands for {number(top)} or more)")
-
-
-def curves(ax: Axes, observed: np.ndarray, replicated: Mapping[str, np.ndarray], backends: list[str]) -> None:
-    """Pointwise 95% bands of the generated data sets' densities, and the observed one."""
-    support = bounds(observed, *replicated.values())
-    pad = 0.15 * np.ptp(observed) or 1.0
-    points = np.linspace(max(observed.min() - pad, support[0]), min(observed.max() + pad, support[1]), 200)
-    for backend, draws in replicated.items():
-        chosen = draws[:: -(-len(draws) // MOST_CURVES)]
-        found = [density(values, support) for values in chosen]
-        heights = np.array([np.interp(points, *curve, left=0, right=0) for curve in found if curve is not None])
-        if len(heights):
-            ax.fill_between(
-                points,
-                *np.quantile(heights, [0.025, 0.975], axis=0),
-                color=style.colour(backend, backends),
-                alpha=0.3,
-                lw=0,
-            )
-    seen = density(observed, support)
-    if seen is not None:
-        ax.plot(*seen, color=style.INK, lw=1.6)
-    ax.set_title(f"density, {counted(observed.size, 'value')}")
-    style.hide_heights(ax)
-    ax.set_xlim(points[0], points[-1])

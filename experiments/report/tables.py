@@ -1,23 +1,20 @@
-"""The report's tables as plain rows of text: data, posterior, point estimates, agreement, checks."""
+"""The report's tables as plain rows of text: data, posterior, estimators, agreement, checks."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.report.variables import Quantiles, has, some, truth_of, variables
+from experiments.agreement import POLICY
+from experiments.report.variables import Quantiles, has, reference, some, truth_of, variables
 from experiments.results import Agreement, Fit, Result
 from experiments.words import NONE, counted, in_step, listed, number
 
 MOST_ROWS = 200  # more than thirty scroll on screen
-ESTIMATES = {
-    "mle": "maximum likelihood",
-    "map": "mode (MAP)",
-    "mean": "posterior mean",
-    "prior_weight": "weight of the prior",
-    "data_weight": "weight of the data",
-}
+OWN_MODE = "MAP, own scale (sd)"
+WEIGHTS = "prior : data"  # how much prior and data count, in one unit
 
 
 # facts that a backend states about the program, in words: {} is the reason or the names
@@ -123,19 +120,59 @@ def nature(fit: Fit) -> str:
     return f"{draws}, independent given the approximation; mcse does not include the approximation's own error."
 
 
-def estimates(fit: Fit) -> Table | None:
-    """Maximum likelihood, mode, mean and the prior's weight, where the backend knows them."""
-    known = fit.posterior.facts.get("estimates")
-    if not known:
+def estimates(result: Result) -> Table | None:
+    """Maximum likelihood, both modes, Laplace and the posterior side by side, a line each parameter; the closed forms
+    of `exact` where it has them, and its weights. None where there is nothing to show.
+
+    The two modes have one column where they are the same, as those of parameters without bounds are."""
+    exact = result.fits["exact"].posterior.facts.get("estimates", {}) if "exact" in result.fits else {}
+    found = result.estimates.table if result.estimates is not None else {}
+    base = result.fits[reference(result)]
+    names = [name for name in dict.fromkeys([*found, *exact]) if name in base.summary]
+    if not names:
         return None
-    keys = [key for key in ESTIMATES if any(key in line for line in known.values())]
-    rows = [[name, *(number(line.get(key)) for key in keys)] for name, line in list(known.items())[:MOST_ROWS]]
-    left = len(known) - len(rows)
-    return Table(
-        ["variable", *(ESTIMATES[key] for key in keys)],
-        rows,
-        f"{counted(left, 'more variable')} in manifest.json." if left else "",
-    )
+    ends = Quantiles(base.posterior, [0.025, 0.975])
+    places = {variable.name: variable for variable in variables(result) if has(base.posterior, variable)}
+    rows, one_mode = [], True
+    for name in names[:MOST_ROWS]:
+        closed = {key: value for key, value in exact.get(name, {}).items() if value is not None}
+        line = {**found.get(name, {}), **closed}
+        sd, share = float(base.summary[name]["sd"] or 0.0), line.get("prior_share")
+        weights = [line.get(key) for key in ("prior_weight", "data_weight")]
+        own, free = line.get("map"), line.get("map_unconstrained")
+        one_mode = one_mode and own is not None and free is not None and abs(own - free) <= 1e-5 * sd
+        rows.append(
+            [
+                name,
+                beside(line.get("mle"), [line.get("mle_se")], sd),
+                beside(line.get("map"), [line.get("map_sd")], sd),
+                beside(line.get("map_unconstrained"), [line.get("laplace_lower"), line.get("laplace_upper")], sd),
+                beside(base.summary[name]["mean"], ends[places[name]], sd),
+                NONE if share is None else f"{share:.1%}",
+                NONE if None in weights else " : ".join(map(number, weights)),
+            ]
+        )
+    columns = [
+        "variable",
+        "MLE (se)",
+        OWN_MODE,
+        "MAP (Laplace 95%)" if one_mode else "MAP, unconstrained (Laplace 95%)",
+    ]
+    columns += [f"{base.posterior.backend}: mean (95%)", "prior's share", WEIGHTS]
+    told = [k for k in range(len(columns)) if k == 0 or any(row[k] != NONE for row in rows)]
+    used = [k for k in told if not (one_mode and columns[k] == OWN_MODE)]
+    left = len(names) - len(rows)
+    note = f"{counted(left, 'more variable')} in estimates.json." if left else ""
+    return Table([columns[k] for k in used], [[row[k] for k in used] for row in rows], note)
+
+
+def beside(value: float | None, others: Sequence[float | None], sd: float) -> str:
+    """`0.643 (0.124)` or `0.643 (0.386 to 0.861)`, to as many digits as the posterior's `sd` deserves."""
+    if value is None:
+        return NONE
+    known = [other for other in others if other is not None]
+    first, *rest = in_step([value, *known], sd)
+    return f"{first} ({' to '.join(rest)})" if rest else first
 
 
 def remarks(fit: Fit) -> list[str]:
@@ -150,17 +187,18 @@ def remarks(fit: Fit) -> list[str]:
 
 
 def agreement(result: Result) -> Table:
-    """Means (sd) of every backend side by side; the largest gaps where there are too many variables."""
+    """Means (sd) of every backend side by side; the largest distances where there are too many variables; the policy
+    below."""
     names = list(result.agreement)
     if len(names) > MOST_ROWS:
-        worst = sorted(names, key=lambda name: -result.agreement[name].max_gap_sd)[:MOST_ROWS]
+        worst = set(sorted(names, key=lambda name: -result.agreement[name].max_w1_sd)[:MOST_ROWS])
         names = [name for name in names if name in worst]
     rows = [[name, *agreement_row(result.agreement[name], list(result.fits))] for name in names]
     left = len(result.agreement) - len(rows)
-    columns = ["variable", *(f"{backend}: mean (sd)" for backend in result.fits), "gap / sd", "gap / mcse", "verdict"]
-    return Table(
-        columns, rows, f"{counted(left, 'more variable')} with smaller gaps in agreement.json." if left else ""
-    )
+    means = [f"{backend}: mean (sd)" for backend in result.fits]
+    columns = ["variable", "verdict", *means, "gap / sd", "gap / mcse", "W1 / sd"]
+    more = [f"{counted(left, 'more variable')} with smaller distances in agreement.json."] if left else []
+    return Table(columns, rows, " ".join([*more, POLICY]))
 
 
 def agreement_row(line: Agreement, backends: list[str]) -> list[str]:
@@ -170,19 +208,22 @@ def agreement_row(line: Agreement, backends: list[str]) -> list[str]:
         cells.append(
             NONE if numbers is None else "{} ({})".format(*in_step([numbers["mean"], numbers["sd"]], numbers["sd"]))
         )
-    return [*cells, number(line.max_gap_sd, 2), number(line.max_gap_mcse, 2), line.verdict]
+    return [line.verdict, *cells, *(number(n, 2) for n in (line.max_gap_sd, line.max_gap_mcse, line.max_w1_sd))]
 
 
 def agreement_in_words(result: Result) -> str:
-    """How many variables got which verdict, and where the largest gap is."""
+    """How many variables got which verdict, and where the largest distance is."""
     verdicts: dict[str, int] = {}
     for line in result.agreement.values():
-        verdicts[line.verdict] = verdicts.get(line.verdict, 0) + 1
+        verdicts[line.kind] = verdicts.get(line.kind, 0) + 1
     told = listed([f"“{verdict}” on {counted(count, 'variable')}" for verdict, count in verdicts.items()])
-    worst = max(result.agreement, key=lambda name: result.agreement[name].max_gap_sd)
-    gap = number(result.agreement[worst].max_gap_sd, 2)
-    backends = listed(list(result.fits))
-    return f"Verdict for {backends}: {told}. The largest gap is {gap} posterior standard deviations, at `{worst}`."
+    worst = max(result.agreement, key=lambda name: result.agreement[name].max_w1_sd)
+    distance = number(result.agreement[worst].max_w1_sd, 2)
+    backends, base = listed(list(result.fits)), reference(result)
+    return (
+        f"Verdict for {backends}: {told}. The marginal farthest from that by {base} is `{worst}`, at a Wasserstein-1 "
+        f"distance of {distance} posterior standard deviations."
+    )
 
 
 def checks(result: Result) -> list[dict[str, Any]]:

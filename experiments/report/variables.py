@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.agreement import trusted
 from experiments.results import Result
 from inference.posterior import Posterior
 
@@ -61,11 +62,8 @@ def draws_of(sites: Mapping[str, np.ndarray], variable: Variable) -> np.ndarray:
 
 
 def reference(result: Result) -> str:
-    """The backend that the others are measured against: `exact`, else the first with Markov chains, else the first."""
-    if "exact" in result.fits:
-        return "exact"
-    chains = (name for name, fit in result.fits.items() if fit.posterior.dependent)
-    return next(chains, next(iter(result.fits)))
+    """The backend that the others are measured against."""
+    return trusted(result.fits)
 
 
 def truth_of(result: Result, variable: Variable) -> float | None:
