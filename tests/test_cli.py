@@ -53,7 +53,7 @@ def a_result(folder: Path, *, failed: int = 0, terms: int = 2) -> Result:
         fits[backend] = Fit(posterior, summary, {}, {})
     checks = [Check("r_hat", "nuts", 1.2, 1.01, k >= failed, f"R-hat of [beta] is 1.2{k}") for k in range(3)]
     means = {backend: {"mean": 0.5, "sd": 0.29} for backend in fits}
-    agreement = {"theta": Agreement(means, 0.0123, None, "agree")}
+    agreement = {"theta": Agreement(means, 0.0123, None, 0.02, "agree")}
     return Result(experiment(folder), Story("", "", ""), Data(), fits, {}, {}, tuple(checks), agreement, {})
 
 
@@ -207,7 +207,9 @@ def test_list_prints_every_table(run_cli):
         assert f"\n  {name}" in ended.out
     for name in PRIORS:
         assert f"\n  {name}(" in ended.out
-    assert "  beta(concentration1, concentration0)  unit interval\n" in ended.out
+    lines = [" ".join(line.split()) for line in ended.out.splitlines()]
+    assert "beta(concentration1, concentration0) unit interval" in lines
+    assert "horseshoe(relevant, slab_df, slab_scale) real, for coefficients of which few matter" in lines
 
 
 def test_a_reader_who_leaves_early_sees_no_complaint():
@@ -254,7 +256,7 @@ def test_the_table_says_the_essential(tmp_path):
     assert ["exact", "theta", "0.500", sd, "0.025", "0.975"] in lines
     assert ["nuts", "theta", "0.500", sd, "0.025", "0.975", "812", "1.002"] in lines
     assert ["beta[bold", "x1]", "60.0", "29.3", "12.5", "107.5"] in lines
-    assert ["theta", "0.500", "0.500", "0.012", "-", "agree"] in lines
+    assert ["theta", "0.500", "0.500", "0.012", "-", "0.02", "agree"] in lines
 
 
 def test_a_long_table_ends_with_how_much_is_left(tmp_path):

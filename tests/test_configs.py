@@ -65,7 +65,9 @@ def test_a_config_runs(run_cli, tmp_path, path):
 
     names = {entry.name for entry in folder.iterdir()}
     expected = {"config.yaml", "manifest.json", "summary.json", "checks.json", "criticism.json"}
-    expected |= {"report.html", "figures"}
+    expected |= {"report.html", "figures", "estimates.json"}
+    scored = json.loads((folder / "criticism.json").read_text(encoding="utf-8"))["fits"]
+    expected |= {f"scores-{backend}.csv" for backend, own in scored.items() if "loo" in own}
     expected |= {f"posterior-{backend}.nc" for backend in backends} | ({"agreement.json"} if backends[1:] else set())
     assert names == expected
 
@@ -143,6 +145,6 @@ def the_agreement_is_complete(agreement: dict[str, Any], summary: dict[str, Any]
     backends = list(summary)
     assert list(agreement) == list(summary[backends[0]])
     for variable, row in agreement.items():
-        assert list(row) == [*backends, "max_gap_sd", "max_gap_mcse", "verdict"]
+        assert list(row) == [*backends, "max_gap_sd", "max_gap_mcse", "max_w1_sd", "verdict"]
         for backend in backends:
             assert row[backend] == {key: summary[backend][variable][key] for key in ("mean", "sd")}

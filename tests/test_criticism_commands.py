@@ -51,7 +51,7 @@ def test_a_comparison_is_a_table_and_a_verdict(folder, capsys):
     assert heading.split() == ["run", "backend", "elpd", "se", "p", "difference", "se", "weight", "ESS/s", "seconds"]
     assert first.split()[:2] == ["two", "exact"] and second.split()[:2] == ["one", "exact"] and blank == ""
     assert len(heading) == len(first) == len(second)
-    assert verdict.startswith("`two` predicts better than the rest: one (elpd -")
+    assert verdict.startswith("By leave-one-out: `two` predicts better than the rest: one (elpd -")
 
 
 def test_a_check_prints_every_statistic_and_says_what_is_missed(folder, capsys):

@@ -852,9 +852,10 @@ def test_an_ellipse_holds_the_share_that_it_says(nu):
 
 
 def test_the_picture_of_one_feature_has_the_partition_in_its_caption():
-    experiment = load_experiment(CONFIGS / "faithful.yaml")
+    small = "inference={svi: {guide: laplace, num_restarts: 1, num_samples: 60}}"
+    experiment = load_experiment(CONFIGS / "faithful.yaml", [small])
     prepared = prepare(experiment)
-    posterior = fit(prepared.model, prepared.data, Svi(guide="laplace", num_restarts=1, num_samples=60), seed=1)
+    posterior = fit(prepared.model, prepared.data, experiment.inference["svi"], seed=1)
     result = conclude(experiment, prepared, {"svi": posterior})
     assert {"log_likelihood", "occupied_components"} <= set(result.fits["svi"].summary)
     with style.look():

@@ -100,7 +100,7 @@ def load(text: str, *overrides: str) -> Any:
 
 
 def test_a_class_takes_settings_and_columns_by_name():
-    model, data, truth, _ = prepare(load(MEANS))
+    model, data, truth, *_ = prepare(load(MEANS))
     assert (model.scale, model.slope, truth) == (2, 0.5, {})
     assert list(data.inputs) == ["party", "num_party", "num_rows", "x"]
     assert data.inputs["party"].tolist() == [0, 1, 0, 1] and data.inputs["party"].dtype == np.int64

@@ -53,7 +53,8 @@ def test_the_first_yaml_is_the_config_that_ships():
 @pytest.mark.parametrize("block", blocks("yaml")[1:])
 def test_every_other_yaml_is_part_of_an_experiment_that_prepares(block, tmp_path):
     shutil.copytree(ROOT / "configs" / "programs", tmp_path / "programs")
-    rest = {"name": "readme", "model": {"family": "beta_bernoulli"}, "inference": "exact"}
+    coins = {"values": {"outcome": [0, 1] * 10}}
+    rest = {"name": "readme", "model": {"family": "beta_bernoulli"}, "data": coins, "inference": "exact"}
     tree = yaml.safe_load(block)
     path = tmp_path / "readme.yaml"
     path.write_text(yaml.safe_dump({**rest, **tree}), encoding="utf-8")
