@@ -130,8 +130,22 @@ def joined(first: np.ndarray, fitted: np.ndarray) -> np.ndarray:
     return both.astype(fitted.dtype) if whole else both
 
 
+def is_word(cell: Any) -> bool:
+    """Whether a cell that is not empty is no number, in a column that is text because of one such cell."""
+    try:
+        return cell is not None and bool(np.isnan(float(cell)))
+    except (TypeError, ValueError):
+        return str(cell).strip() != ""
+
+
 def behind(table: Table, more: Table) -> Table:
-    """The rows of `more` behind those of `table`, with the columns of the latter; InputError where one is missing."""
+    """The rows of `more` behind those of `table`, with the columns of the latter; InputError where one is missing, or
+    has a word where the other has numbers."""
+    for name, values in table.columns.items():
+        other = more.column(name)
+        if values.dtype.kind in "fiub" and other.dtype.kind not in "fiub":
+            words = np.array([is_word(cell) for cell in other], dtype=bool)
+            more.refuse(name, words, f"must be a number, as in {table.origin}", "correct the value")
     columns = {name: joined(values, more.column(name)) for name, values in table.columns.items()}
     return Table(columns, f"{table.origin} with {more.origin} behind", table.names)
 

@@ -352,11 +352,17 @@ ALONE = "the observations depend on each other and count as one, so that none ca
             lambda: k_fold(*coin(FLIPS), "exact", 11),
             "scores.k_fold: must be 2 to 10, the number of rows, got 11; choose another number",
         ),
-        (lambda: k_fold(joint, THREE, "exact"), f"scores.k_fold: {ALONE}; set `k_fold: null`"),
-        (lambda: k_fold(CHAIN, ONE, "nuts"), f"scores.k_fold: {ALONE}; set `k_fold: null`"),
+        (
+            lambda: k_fold(joint, THREE, "exact"),
+            f"scores.k_fold: {ALONE}; leave it out; of one sequence set `future_from` instead",
+        ),
+        (
+            lambda: k_fold(CHAIN, ONE, "nuts"),
+            f"scores.k_fold: {ALONE}; leave it out; of one sequence set `future_from` instead",
+        ),
         (
             lambda: leave_future_out(joint, THREE, "exact", 1),
-            f"scores.future_from: {ALONE}; set `future_from: null`",
+            f"scores.future_from: {ALONE}; leave it out; of one sequence set `future_from` instead",
         ),
         (
             lambda: leave_future_out(*coin(FLIPS), "exact", 0),

@@ -140,6 +140,20 @@ def test_what_cannot_be_split_is_refused(name):
     assert "scores.holdout" in str(refused.value) and rule in str(refused.value)
 
 
+def test_a_word_among_held_out_numbers_is_named(tmp_path):
+    (tmp_path / "rows.csv").write_text("y\n1\n0\n1\n")
+    (tmp_path / "later.csv").write_text("y\n1\nmaybe\n")
+    (tmp_path / "coin.yaml").write_text(
+        "name: coin\nmodel: {family: beta_bernoulli}\ninference: exact\n"
+        "data: {path: rows.csv, columns: {outcome: y}}\nscores: {holdout: later.csv}\n"
+    )
+    with pytest.raises(InputError) as refused:
+        prepare(load_experiment(tmp_path / "coin.yaml"))
+    assert str(refused.value) == (
+        "later.csv, column `y`, row 2: must be a number, as in rows.csv, got 'maybe'; correct the value"
+    )
+
+
 def chain(y: torch.Tensor | None = None, num_rows: int = 4, last: torch.Tensor | None = None) -> None:
     import pyro
     import pyro.distributions as dist

@@ -199,7 +199,7 @@ def units_of_rows(model: Any, data: Data, seed: int, where: str) -> Units:
         units = units_of(program)
     if units is None or units.total < 2:
         rule = "the observations depend on each other and count as one, so that none can be left out"
-        raise InputError(where, rule, f"set `{where.split('.')[-1]}: null`")
+        raise InputError(where, rule, "leave it out; of one sequence set `future_from` instead")
     return units
 
 
