@@ -74,20 +74,21 @@ def loo(
     """
     from scipy.special import logsumexp
 
-    elpd, lppd, shapes, draws = [], [], [], 1
+    # one array that doubles: small results of each chunk, kept, would break up the memory that its large ones have left
+    found, end, draws = np.empty((3, 1024)), 0, 1
     for chunk in chunks:
         draws = len(chunk)
         rows = np.ascontiguousarray(chunk.T, dtype=float)
+        part = slice(end, end := end + len(rows))
+        if end > found.shape[1]:
+            found = np.hstack([found, np.empty((3, max(end, found.shape[1])))])
         weights, k = arviz_bridge.psis(-rows, efficiency)
-        elpd.append(np.asarray(logsumexp(weights + rows, axis=1)))
-        lppd.append(log_mean_exp(chunk))
-        shapes.append(k)
+        found[:, part] = logsumexp(weights + rows, axis=1), log_mean_exp(chunk), k
         if each is not None:
-            end = sum(map(len, elpd))
-            each(slice(end - len(rows), end), np.exp(weights).T)
-    pointwise, k = np.concatenate(elpd), np.concatenate(shapes)
+            each(part, np.exp(weights).T)
+    pointwise, lppd, k = found[:, :end]
     total = float(pointwise.sum())
-    return Loo(total, spread(pointwise), float(np.concatenate(lppd).sum()) - total, pointwise, k, good_k(draws))
+    return Loo(total, spread(pointwise), float(lppd.sum()) - total, pointwise.copy(), k.copy(), good_k(draws))
 
 
 def good_k(draws: int) -> float:
